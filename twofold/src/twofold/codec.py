@@ -1,0 +1,116 @@
+"""How an event is written down and read again.
+
+A codec is a written table: stored name and schema version to class. The stored name is part of the data and outlives
+every refactoring, so it is never derived from a class. Old schemas are upcast on reading, one version at a time, as
+plain JSON values; the log itself is never rewritten. (Greg Young, "Versioning in an Event Sourced System".)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from uuid_utils.compat import uuid7
+
+from twofold.errors import EventTypeMissing, EventUnknown, EventUnreadable
+from twofold.events import NewEvent, Recorded
+from twofold.messages import Metadata
+
+E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
+
+Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+"""Turns the JSON object of one schema version into that of the next."""
+
+_encode = msgspec.json.Encoder().encode  # decimals become strings: exact, whatever reads them
+_decode_object = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode  # no number passes through a float
+
+
+@dataclass(frozen=True, slots=True)
+class Schema(Generic[E_co]):
+    """The row of a codec's table for an event that has changed since it was first stored.
+
+    `upcasts[n]` turns schema n into schema n + 1; there must be one for each version from 1 to the present one.
+    """
+
+    event: type[E_co]
+    upcasts: Mapping[int, Upcast] = field(default_factory=dict[int, Upcast])
+
+    def __post_init__(self) -> None:
+        if sorted(self.upcasts) != list(range(1, self.version)):
+            raise ValueError(f"{self.event.__qualname__}: upcasts must be numbered from 1 without a hole")
+
+    @property
+    def version(self) -> int:
+        """The schema version that is written now."""
+        return len(self.upcasts) + 1
+
+
+class Codec(Generic[E]):
+    """Encodes and decodes the events of a union `E` by a table of stored names.
+
+    Events are dataclasses or msgspec structs. A value of the table is a class, or a `Schema` where old versions exist.
+    """
+
+    def __init__(self, table: Mapping[str, type[E] | Schema[E]]) -> None:
+        self._schemas: dict[str, Schema[E]] = {}
+        self._names: dict[type, tuple[str, int]] = {}
+        self._decoders: dict[str, Callable[[bytes], E]] = {}
+        for name, row in table.items():
+            schema: Schema[E] = row if isinstance(row, Schema) else Schema(row)
+            if schema.event in self._names:
+                raise ValueError(f"{schema.event.__qualname__} stands twice in the table")
+            self._schemas[name] = schema
+            self._names[schema.event] = (name, schema.version)
+            self._decoders[name] = msgspec.json.Decoder(schema.event).decode
+
+    @property
+    def table(self) -> Mapping[str, Schema[E]]:
+        """The table: stored names and what they stand for."""
+        return self._schemas
+
+    def encode(self, event: E, metadata: Metadata) -> NewEvent:
+        """The event ready to be stored, under a fresh id. Raises EventTypeMissing if its class is not in the table."""
+        try:
+            name, version = self._names[type(event)]
+        except KeyError:
+            raise EventTypeMissing(type(event)) from None
+        return NewEvent(id=uuid7(), type=name, schema=version, data=_encode(event), metadata=metadata)
+
+    def decode(self, recorded: Recorded[bytes]) -> Recorded[E]:
+        """The event as today's class, upcast where it was stored under an older schema.
+
+        Raises EventUnknown for a name or schema that the table lacks, EventUnreadable for content that does not fit.
+        """
+        schema = self._schemas.get(recorded.type)
+        if schema is None:
+            raise EventUnknown(recorded.type, recorded.schema)
+        try:
+            if recorded.schema == schema.version:
+                data = self._decoders[recorded.type](recorded.data)
+            else:
+                data = self._upcast(schema, recorded)
+        except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+            raise EventUnreadable(recorded.stream, recorded.version, recorded.type, repr(error)) from error
+        return Recorded(
+            id=recorded.id,
+            stream=recorded.stream,
+            version=recorded.version,
+            position=recorded.position,
+            type=recorded.type,
+            schema=recorded.schema,
+            data=data,
+            metadata=recorded.metadata,
+            recorded_at=recorded.recorded_at,
+        )
+
+    def _upcast(self, schema: Schema[E], recorded: Recorded[bytes]) -> E:
+        if not 1 <= recorded.schema <= schema.version:
+            raise EventUnknown(recorded.type, recorded.schema, known=schema.version)
+        content = _decode_object(recorded.data)
+        for version in range(recorded.schema, schema.version):
+            content = schema.upcasts[version](content)
+        return msgspec.convert(content, schema.event)

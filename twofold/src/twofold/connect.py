@@ -1,0 +1,34 @@
+"""A URL becomes a running store. The only file that imports the backends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from twofold.errors import StoreRefused
+from twofold.store import Store
+
+
+@asynccontextmanager
+async def connect(url: str) -> AsyncGenerator[Store]:
+    """Open the store that the URL names, and close it at the end.
+
+    - `memory:` keeps all in memory and forgets it.
+    - `sqlite:///orders.db` is a file beside the working directory, `sqlite:////var/lib/orders.db` one anywhere.
+
+    Raises StoreRefused for a URL that means nothing here and for a file that cannot be used.
+    """
+    scheme, _, rest = url.partition(":")
+    match scheme:
+        case "memory" if not rest:
+            from twofold.stores.memory import MemoryStore  # imported on demand: who uses one needs no other
+
+            async with MemoryStore() as memory:
+                yield memory
+        case "sqlite" if rest.startswith("///") and len(rest) > len("///"):
+            from twofold.stores.sqlite import SqliteStore
+
+            async with SqliteStore(rest.removeprefix("///")) as sqlite:
+                yield sqlite
+        case _:
+            raise StoreRefused(f"no store has the URL {url!r}; there are: memory:, sqlite:///path")

@@ -1,0 +1,210 @@
+"""The first fold: a stream becomes the state that a command is decided on.
+
+A decider is two functions and a value (Jérémie Chassaing, "Functional Event Sourcing Decider"). It is pure: clocks,
+random numbers and ids arrive with the command. That is what makes it safe to decide again after a conflict.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, Protocol, TypeVar
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from twofold.codec import Codec
+from twofold.errors import Conflict
+from twofold.events import Receipt
+from twofold.messages import Metadata
+from twofold.store import EventStore, IdempotencyStore, Snapshot, SnapshotStore
+
+C = TypeVar("C")
+S = TypeVar("S")
+E = TypeVar("E")
+
+
+@dataclass(frozen=True, slots=True)
+class Decider(Generic[C, S, E]):
+    """How a thing decides: `decide` says what a command leads to, `evolve` what an event does to the state.
+
+    `decide` answers no events where the command has taken effect already, and raises the domain's error to refuse.
+    """
+
+    decide: Callable[[C, S], Sequence[E]]
+    evolve: Callable[[S, E], S]
+    initial: S
+
+    def fold(self, events: Sequence[E], state: S | None = None) -> S:
+        """The state after these events, from the initial one unless another is given."""
+        folded = self.initial if state is None else state
+        for event in events:
+            folded = self.evolve(folded, event)
+        return folded
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots(Generic[S]):
+    """The policy to keep a stream's folded state: every `every` events, as JSON of the type `state`.
+
+    Raise `schema` whenever the meaning of the state changes: snapshots of another schema are passed over.
+    Worth it for streams of thousands of events; a short stream is folded faster than a snapshot is read.
+    """
+
+    state: type[S]
+    every: int = 1000
+    schema: int = 1
+
+
+class Folded(NamedTuple, Generic[S]):
+    """A stream's state, and the version and position of the last event that is in it."""
+
+    state: S
+    version: int
+    position: int
+
+
+class DecisionStore(EventStore, IdempotencyStore, SnapshotStore, Protocol):
+    """The parts of a store that deciding needs."""
+
+
+@dataclass(frozen=True)
+class Category(Generic[C, S, E]):
+    """A decider bound to a family of streams, named `<name>-<id>`, and to the codec of their events.
+
+    `cached` states are kept in memory for each store. A state that has become stale is found out by the conflict it
+    causes, or, before a command is refused or found to change nothing, by a look at the stream.
+    """
+
+    name: str
+    decider: Decider[C, S, E]
+    codec: Codec[E]
+    id_of: Callable[[C], str]
+    snapshots: Snapshots[S] | None = None
+    cached: int = 10_000
+    _caches: WeakKeyDictionary[DecisionStore, OrderedDict[str, Folded[S]]] = field(
+        default_factory=WeakKeyDictionary[DecisionStore, "OrderedDict[str, Folded[S]]"],
+        init=False,
+        repr=False,
+        compare=False,
+    )
+
+    def __post_init__(self) -> None:
+        if not self.name or "-" in self.name:
+            raise ValueError(f"a category's name has no '-' in it: {self.name!r}")
+
+    def stream(self, id: str) -> str:
+        """The name of the stream of the thing with this id."""
+        return f"{self.name}-{id}"
+
+    async def load(self, store: DecisionStore, id: str, *, at: int | None = None) -> Folded[S]:
+        """The state of a thing, now or as it was at version `at`, from the log. Version 0 means: no such stream."""
+        stream = self.stream(id)
+        start = Folded(self.decider.initial, 0, 0)
+        if at is None:
+            start = await self._from_snapshot(store, stream)
+        folded, _ = await self._refresh(store, stream, start, until=at)
+        return folded
+
+    async def transact(
+        self,
+        store: DecisionStore,
+        command: C,
+        metadata: Metadata,
+        *,
+        expected: int | None = None,
+        attempts: int = 3,
+    ) -> Receipt:
+        """Load, decide, append; on a conflict fold in what was missed and decide again, `attempts` times in all.
+
+        With `expected` the command is decided on that version only. Metadata with an idempotency key makes the same
+        request answer the first receipt. Raises what `decide` and `EventStore.append` raise; Conflict when the
+        stream is not at `expected`, or when others were faster in every attempt.
+        """
+        stream = self.stream(self.id_of(command))
+        cache = self._caches.setdefault(store, OrderedDict())
+        folded = cache.get(stream)
+        fresh = folded is None
+        if folded is None:
+            folded, _ = await self._refresh(store, stream, await self._from_snapshot(store, stream))
+        while True:
+            decision = self._decide(command, folded, expected, stream)
+            if not fresh and (isinstance(decision, Exception) or not decision):
+                # Nothing will be appended, so no conflict would show that the cached state was stale: look.
+                fresh = True
+                folded, missed = await self._refresh(store, stream, folded)
+                if missed:
+                    continue
+            if isinstance(decision, Exception):
+                # A request that took effect before may well be refused now: its first answer stands.
+                remembered = await self._remembered(store, metadata)
+                if remembered is not None:
+                    return remembered
+                raise decision
+            if not decision and metadata.idempotency is None:
+                self._keep(cache, stream, folded)
+                return Receipt(stream, folded.version, folded.position)
+            events = [self.codec.encode(event, metadata) for event in decision]
+            try:
+                receipt = await store.append(stream, events, expected=folded.version, idempotency=metadata.idempotency)
+            except Conflict:
+                attempts -= 1
+                cache.pop(stream, None)
+                if attempts < 1:
+                    raise
+                folded, _ = await self._refresh(store, stream, folded)
+                fresh = True
+                continue
+            if not receipt.repeated:
+                folded = Folded(self.decider.fold(decision, folded.state), receipt.version, receipt.position)
+                self._keep(cache, stream, folded)
+                await self._save_snapshot(store, stream, folded, len(decision))
+            return receipt
+
+    async def _remembered(self, store: IdempotencyStore, metadata: Metadata) -> Receipt | None:
+        asked = metadata.idempotency
+        known = await store.recall(asked.key) if asked is not None else None
+        return known.answer(asked) if known is not None and asked is not None else None
+
+    def _decide(self, command: C, folded: Folded[S], expected: int | None, stream: str) -> Sequence[E] | Exception:
+        if expected is not None and folded.version != expected:
+            return Conflict(stream, expected, folded.version)
+        try:
+            return self.decider.decide(command, folded.state)
+        except Exception as refusal:  # the domain's own error: raised by the caller once it is sure of the state
+            return refusal
+
+    async def _refresh(
+        self, store: EventStore, stream: str, folded: Folded[S], *, until: int | None = None
+    ) -> tuple[Folded[S], int]:
+        """Fold in the events after `folded`; also answers how many they were."""
+        state, version, position = folded
+        evolve, decode = self.decider.evolve, self.codec.decode
+        async for recorded in store.read(stream, after=version, until=until):
+            state = evolve(state, decode(recorded).data)
+            version, position = recorded.version, recorded.position
+        return Folded(state, version, position), version - folded.version
+
+    def _keep(self, cache: OrderedDict[str, Folded[S]], stream: str, folded: Folded[S]) -> None:
+        known = cache.get(stream)
+        if known is not None and known.version > folded.version:
+            return  # a later command was faster to come back
+        cache[stream] = folded
+        cache.move_to_end(stream)
+        if len(cache) > self.cached:
+            cache.popitem(last=False)
+
+    async def _from_snapshot(self, store: SnapshotStore, stream: str) -> Folded[S]:
+        if self.snapshots is not None:
+            snapshot = await store.load_snapshot(stream)
+            if snapshot is not None and snapshot.schema == self.snapshots.schema:
+                state = msgspec.json.decode(snapshot.state, type=self.snapshots.state)
+                return Folded(state, snapshot.version, snapshot.position)
+        return Folded(self.decider.initial, 0, 0)
+
+    async def _save_snapshot(self, store: SnapshotStore, stream: str, folded: Folded[S], added: int) -> None:
+        policy = self.snapshots
+        if policy is not None and folded.version // policy.every > (folded.version - added) // policy.every:
+            state = msgspec.json.encode(folded.state)
+            await store.save_snapshot(stream, Snapshot(folded.version, folded.position, policy.schema, state))

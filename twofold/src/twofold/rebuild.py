@@ -1,0 +1,118 @@
+"""Views made anew from the log, and views checked against it.
+
+A rebuild folds the whole log into tables beside those in use and swaps them in at one position, in one transaction:
+queries and appends go on meanwhile, and nobody sees a half-built view. A check folds the log afresh and compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from twofold.events import Recorded
+from twofold.sql import Fold, Row, Work
+from twofold.store import EventStore, Moment, Progress, ViewStore
+from twofold.tables import Generation
+from twofold.views import PAGE, View, Views, identity, remade, table_names
+
+OnProgress = Callable[[Progress], None]
+
+
+async def rebuild(views: Views, name: str, on_progress: OnProgress) -> Progress:
+    """Make a view anew from the log, while it goes on being read and written. Raises ProjectionUnknown."""
+    view = views.view(name)
+    beside = Generation(views.store.dialect, dict.fromkeys(table_names(view), f"_v{view.version}_new"))
+    key = f"{identity(view)}_new"
+    fold = view.fold(beside)
+    await views.store.reset(key, partial(remade, beside, view))
+    await views.catch_up(key, fold, on_progress)
+    progress = await views.store.promote(key, fold, to=identity(view), swap=partial(_swap, beside, views.current, view))
+    on_progress(progress)
+    return progress
+
+
+def _swap(beside: Generation, current: Generation, view: View) -> Work[None]:
+    names = table_names(view)
+    yield from current.drop(names)
+    yield from beside.rename(current, names)
+
+
+class Difference(NamedTuple):
+    """A row that the stored view and a fresh fold of the log do not agree on; None where one of them has no row."""
+
+    view: str
+    table: str
+    key: Row
+    stored: Row | None
+    folded: Row | None
+
+
+async def verify(views: Views, log: EventStore, scratch: ViewStore, on_progress: OnProgress) -> list[Difference]:
+    """Fold the log afresh into `scratch`, which must be empty, and compare each view there with the stored one.
+
+    The stored views are those of one moment, and the log is folded up to that moment, so appends may go on.
+    """
+    differences: list[Difference] = []
+    async with views.store.moment() as moment:
+        for view in views.all.values():
+            reached = await moment.checkpoint(identity(view)) or 0
+            fresh = Generation(scratch.dialect, dict.fromkeys(table_names(view), ""))
+            await scratch.work(partial(remade, fresh, view))
+            await _fold_until(log, reached, scratch, view.fold(fresh), on_progress)
+            async with scratch.moment() as folded:
+                for table in view.tables:
+                    stored_rows = _rows(moment, views.current, table)
+                    folded_rows = _rows(folded, fresh, table)
+                    async for key, stored, made in _paired(stored_rows, folded_rows):
+                        if stored != made:
+                            differences.append(Difference(view.name, table.name, key, stored, made))
+    return differences
+
+
+async def _fold_until(log: EventStore, last: int, scratch: ViewStore, fold: Fold, on_progress: OnProgress) -> None:
+    page: list[Recorded[bytes]] = []
+    async for recorded in log.read_all(limit=last):
+        page.append(recorded)
+        if len(page) == PAGE or recorded.position == last:
+            await scratch.work(partial(fold, page))
+            on_progress(Progress(recorded.position, last))
+            page = []
+
+
+Keyed = tuple[Row, Row]
+
+
+async def _rows(moment: Moment, generation: Generation, table: sa.Table) -> AsyncIterator[Keyed]:
+    """All rows in the order of their keys, page by page. What names a row only inside one table is left out."""
+    key = [column for column in table.c if column.unique] or list(table.primary_key.columns)
+    others = [column for column in table.c if column.name != "row" and column not in key]
+    page = sa.select(*key, *others).order_by(*key).limit(PAGE)
+    last: Row | None = None
+    while True:
+        query = page if last is None else page.where(sa.tuple_(*key) > sa.tuple_(*(sa.literal(part) for part in last)))
+        rows = await moment.scan(generation.compile(query).fetch())
+        for row in rows:
+            yield row[: len(key)], row
+        if len(rows) < PAGE:
+            return
+        last = rows[-1][: len(key)]
+
+
+async def _paired(
+    left: AsyncIterator[Keyed], right: AsyncIterator[Keyed]
+) -> AsyncIterator[tuple[Row, Row | None, Row | None]]:
+    """The rows of both sides by key, with None where a side has none. Both must come in the order of keys."""
+    a, b = await anext(left, None), await anext(right, None)
+    while a is not None or b is not None:
+        if b is None or (a is not None and a[0] < b[0]):
+            yield (a[0], a[1], None) if a is not None else ((), None, None)
+            a = await anext(left, None)
+        elif a is None or b[0] < a[0]:
+            yield b[0], None, b[1]
+            b = await anext(right, None)
+        else:
+            yield a[0], a[1], b[1]
+            a, b = await anext(left, None), await anext(right, None)

@@ -1,0 +1,210 @@
+"""What a store promises.
+
+A store keeps one log of events and, where it can, what must change together with it: the answers to idempotent
+requests, snapshots, and views. The protocols are small so that each user asks for no more than it needs; `Store` is
+all of them. `twofold.testing.contract` checks every promise written here, on any store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from twofold.errors import IdempotencyKeyReused, RequestRefused
+from twofold.events import NewEvent, Receipt, Recorded
+from twofold.messages import Idempotency
+from twofold.sql import Fetch, Fold, Row, Work
+
+T = TypeVar("T")
+
+
+class EventStore(Protocol):
+    """The log.
+
+    Positions form one total order over all streams. They rise in commit order: a reader that has read position p never
+    later sees a new event at or below p, whatever writers, roll-backs and crashes come in between. The events of a
+    stream come in version order, 1..n without a hole.
+    """
+
+    async def append(
+        self,
+        stream: str,
+        events: Sequence[NewEvent],
+        *,
+        expected: int | None,
+        idempotency: Idempotency | None = None,
+    ) -> Receipt:
+        """Add events to the end of a stream: all or none, on stable storage before this returns.
+
+        `expected` is the version that the stream must be at, 0 for a new one, None to append wherever it is.
+        Appending events whose ids are in the log already, as the same append, answers the first receipt, marked
+        `repeated`; so does an append whose idempotency key is known for the same request. With an idempotency key,
+        `events` may be empty: the key and its receipt are then all that is stored. Inline views change in the same
+        transaction.
+
+        Raises:
+            Conflict: the stream is at another version than `expected`.
+            EventIdTaken: some of the ids are there, but not as this append.
+            IdempotencyKeyReused: the key was used for a different request.
+            RequestRefused: the same request was refused before; the error carries that answer.
+            OutcomeUnknown: the store failed at commit; append the same events again to find out.
+            StoreUnavailable: nothing was stored; the same call may succeed later.
+            StoreFailed: nothing was stored, and nothing will be until the store is opened anew.
+        """
+        ...
+
+    def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
+        """The events of a stream with versions above `after`, up to and with `until`; none if there is no stream.
+
+        Raises EventCorrupt on an event whose checksum differs.
+        """
+        ...
+
+    def read_all(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
+        """The events of the whole log with positions above `after`, in the order of positions, at most `limit`."""
+        ...
+
+    async def head(self) -> int:
+        """The position of the last event; 0 in an empty log."""
+        ...
+
+    async def wait_appended(self, *, after: int) -> None:
+        """Return once the log holds a position above `after`, whichever process wrote it. Cancel it to stop."""
+        ...
+
+
+class Remembered(NamedTuple):
+    """What is kept of an idempotent request: what it was, and the receipt or the refusal that answered it."""
+
+    idempotency: Idempotency
+    receipt: Receipt | None
+    refusal: bytes | None
+
+    def answer(self, idempotency: Idempotency) -> Receipt:
+        """The receipt, marked `repeated`, for the same request asked again.
+
+        Raises IdempotencyKeyReused for a different request, RequestRefused where the answer was a refusal.
+        """
+        if self.idempotency.fingerprint != idempotency.fingerprint:
+            raise IdempotencyKeyReused(idempotency.key)
+        if self.receipt is None:
+            raise RequestRefused(idempotency.key, self.refusal or b"")
+        return msgspec.structs.replace(self.receipt, repeated=True)
+
+
+class IdempotencyStore(Protocol):
+    """The answers to requests that carried an idempotency key. Receipts are kept by `EventStore.append`."""
+
+    async def recall(self, key: str) -> Remembered | None:
+        """What is kept under the key, if anything."""
+        ...
+
+    async def refuse(self, idempotency: Idempotency, refusal: bytes) -> Remembered:
+        """Keep a refusal as the answer to the request, unless an answer is kept already; answer what is kept then.
+
+        Raises IdempotencyKeyReused if what is kept answers a different request.
+        """
+        ...
+
+
+class Snapshot(NamedTuple):
+    """A folded state: of which version of the stream, at which position, under which version of its schema."""
+
+    version: int
+    position: int
+    schema: int
+    state: bytes
+
+
+class SnapshotStore(Protocol):
+    """Folded states, one a stream. They are a cache: to lose them costs time, never truth."""
+
+    async def load_snapshot(self, stream: str) -> Snapshot | None:
+        """The stream's last snapshot, if there is one."""
+        ...
+
+    async def save_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+        """Keep a snapshot, unless one of a later version is kept."""
+        ...
+
+
+class Progress(NamedTuple):
+    """How far a fold has come: the position it has reached, and the head of the log at that moment."""
+
+    position: int
+    head: int
+
+
+class Moment(Protocol):
+    """All views at one moment between two transactions."""
+
+    async def checkpoint(self, name: str) -> int | None:
+        """The position that the fold had reached at that moment; None if it never ran."""
+        ...
+
+    async def scan(self, query: Fetch) -> list[Row]:
+        """The rows of a query, as they were at that moment."""
+        ...
+
+
+class ViewStore(Protocol):
+    """SQL tables beside the log, in the same database, so that views change together with it.
+
+    Each fold has a name and, under it, a checkpoint: the position that its views have reached. Views and checkpoint
+    change in one transaction, so each event is applied exactly once.
+    """
+
+    @property
+    def dialect(self) -> str:
+        """The SQL spoken: `sqlite`."""
+        ...
+
+    def attach(self, name: str, fold: Fold) -> None:
+        """Run the fold in the transaction of every append from now on.
+
+        It is given all events after its checkpoint, so what other processes appended meanwhile is not missed.
+        If it raises, that append fails with its error and leaves nothing.
+        """
+        ...
+
+    async def advance(self, name: str, fold: Fold, *, limit: int) -> Progress:
+        """Fold the next `limit` events after the checkpoint, in one transaction with it."""
+        ...
+
+    async def reset(self, name: str, work: Callable[[], Work[None]], *, only_new: bool = False) -> None:
+        """Put the fold's checkpoint to 0 and run the work that empties its tables, in one transaction.
+
+        With `only_new` nothing happens if the fold has a checkpoint already: two processes may start at once.
+        """
+        ...
+
+    async def promote(self, name: str, fold: Fold, *, to: str, swap: Callable[[], Work[None]]) -> Progress:
+        """Fold all that is left, run `swap`, and give the checkpoint to the name `to`: all in one transaction."""
+        ...
+
+    async def checkpoint(self, name: str) -> int | None:
+        """The position that the fold has reached; None if it never ran."""
+        ...
+
+    async def work(self, work: Callable[[], Work[T]]) -> T:
+        """Run the work in a transaction, on stable storage before this returns. It may be begun more than once."""
+        ...
+
+    async def rows(self, query: Fetch) -> list[Row]:
+        """The rows of a query that an index answers in microseconds; it may run on the event loop."""
+        ...
+
+    async def scan(self, query: Fetch) -> list[Row]:
+        """The rows of a query that may take long; it runs beside the event loop."""
+        ...
+
+    def moment(self) -> AbstractAsyncContextManager[Moment]:
+        """The views as they are now, unmoved by what is appended while they are read."""
+        ...
+
+
+class Store(EventStore, IdempotencyStore, SnapshotStore, ViewStore, Protocol):
+    """A store with all its parts. Open it with `twofold.connect.connect`."""

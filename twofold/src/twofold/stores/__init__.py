@@ -1,0 +1,1 @@
+"""The stores: one room each, none of which knows of the folds."""

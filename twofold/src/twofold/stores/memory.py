@@ -1,0 +1,265 @@
+"""A store in memory, for tests and first steps: every promise of a store but the durable one.
+
+The log is a list. Views, which are SQL tables, live in a private SQLite database in memory; since nothing here waits,
+each append with its inline views is atomic by running to its end on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self, TypeVar
+from uuid import UUID
+
+from twofold.errors import Conflict, EventIdTaken, IdempotencyKeyReused, StoreClosed
+from twofold.events import NewEvent, Receipt, Recorded
+from twofold.messages import Idempotency
+from twofold.sql import Fetch, Fold, Row, Work
+from twofold.store import Moment, Progress, Remembered, Snapshot
+from twofold.stores.sqlite.driver import Connection, drive, drive_fold, translated
+
+T = TypeVar("T")
+
+PAGE = 1000  # events handed out before others may run
+
+
+class MemoryStore:
+    """A `Store` that forgets all when it is closed. Use it as an asynchronous context manager, on one event loop."""
+
+    def __init__(self) -> None:
+        self._log: list[Recorded[bytes]] = []
+        self._streams: dict[str, list[Recorded[bytes]]] = {}
+        self._ids: dict[UUID, Recorded[bytes]] = {}
+        self._answers: dict[str, Remembered] = {}
+        self._snapshots: dict[str, Snapshot] = {}
+        self._folds: dict[str, Fold] = {}
+        self._checkpoints: dict[str, int] = {}
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._views: Connection | None = None
+
+    async def __aenter__(self) -> Self:
+        self._views = Connection(":memory:")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+        self._views = None
+
+    @property
+    def dialect(self) -> str:
+        """See ViewStore.dialect."""
+        return "sqlite"
+
+    @property
+    def _open(self) -> Connection:
+        if self._views is None:
+            raise StoreClosed("the store is not open")
+        return self._views
+
+    # --- the log ----------------------------------------------------------------------------------------------------
+
+    async def append(
+        self,
+        stream: str,
+        events: Sequence[NewEvent],
+        *,
+        expected: int | None,
+        idempotency: Idempotency | None = None,
+    ) -> Receipt:
+        """See EventStore.append."""
+        if not events and idempotency is None:
+            raise ValueError("an append without events needs an idempotency key")
+        if idempotency is not None and idempotency.key in self._answers:
+            return self._answers[idempotency.key].answer(idempotency)
+        if any(event.id in self._ids for event in events):
+            return self._repeated(stream, events)
+        version = len(self._streams.get(stream, ()))
+        if expected is not None and expected != version:
+            raise Conflict(stream, expected, version)
+        added = self._recorded(stream, version, events)
+        self._run_folds(added)
+        self._log += added
+        stored = self._streams.setdefault(stream, [])
+        stored += added
+        self._ids.update((event.id, event) for event in added)
+        position = stored[-1].position if stored else 0
+        receipt = Receipt(stream, version + len(added), position)
+        if idempotency is not None:
+            self._answers[idempotency.key] = Remembered(idempotency, receipt, None)
+        self._wake()
+        return receipt
+
+    def _repeated(self, stream: str, events: Sequence[NewEvent]) -> Receipt:
+        found = [self._ids.get(event.id) for event in events]
+        first = found[0]
+        for offset, event in enumerate(found):
+            if first is None or event is None or (event.stream, event.version) != (stream, first.version + offset):
+                raise EventIdTaken(stream)
+        last = self._ids[events[-1].id]
+        return Receipt(stream, last.version, last.position, repeated=True)
+
+    def _recorded(self, stream: str, version: int, events: Sequence[NewEvent]) -> list[Recorded[bytes]]:
+        at, head = datetime.now(UTC), len(self._log)
+        if len({event.id for event in events}) < len(events):
+            raise EventIdTaken(stream)
+        return [
+            Recorded(
+                id=event.id,
+                stream=stream,
+                version=version + number,
+                position=head + number,
+                type=event.type,
+                schema=event.schema,
+                data=event.data,
+                metadata=event.metadata,
+                recorded_at=at,
+            )
+            for number, event in enumerate(events, start=1)
+        ]
+
+    async def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
+        """See EventStore.read."""
+        for recorded in self._streams.get(stream, [])[after:until]:
+            yield recorded
+
+    async def read_all(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
+        """See EventStore.read_all."""
+        end = None if limit is None else after + limit
+        while page := self._log[after : after + PAGE if end is None else min(after + PAGE, end)]:
+            for recorded in page:
+                yield recorded
+            after += len(page)
+            await asyncio.sleep(0)  # let others run between two pages
+
+    async def head(self) -> int:
+        """See EventStore.head."""
+        return len(self._log)
+
+    async def wait_appended(self, *, after: int) -> None:
+        """See EventStore.wait_appended."""
+        while len(self._log) <= after:
+            woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.add(woken)
+            try:
+                await woken
+            finally:
+                self._waiting.discard(woken)
+
+    def _wake(self) -> None:
+        for woken in self._waiting:
+            if not woken.done():
+                woken.set_result(None)
+
+    # --- answers and snapshots --------------------------------------------------------------------------------------
+
+    async def recall(self, key: str) -> Remembered | None:
+        """See IdempotencyStore.recall."""
+        return self._answers.get(key)
+
+    async def refuse(self, idempotency: Idempotency, refusal: bytes) -> Remembered:
+        """See IdempotencyStore.refuse."""
+        known = self._answers.setdefault(idempotency.key, Remembered(idempotency, None, refusal))
+        if known.idempotency.fingerprint != idempotency.fingerprint:
+            raise IdempotencyKeyReused(idempotency.key)
+        return known
+
+    async def load_snapshot(self, stream: str) -> Snapshot | None:
+        """See SnapshotStore.load_snapshot."""
+        return self._snapshots.get(stream)
+
+    async def save_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+        """See SnapshotStore.save_snapshot."""
+        known = self._snapshots.get(stream)
+        if known is None or snapshot.version >= known.version:
+            self._snapshots[stream] = snapshot
+
+    # --- views ------------------------------------------------------------------------------------------------------
+
+    def attach(self, name: str, fold: Fold) -> None:
+        """See ViewStore.attach."""
+        self._folds[name] = fold
+
+    def _run_folds(self, added: Sequence[Recorded[bytes]]) -> None:
+        if not added or not self._folds:
+            return
+        connection = self._open
+        with translated(), connection.transaction():  # one for all
+            for name, fold in self._folds.items():
+                missed = self._log[self._checkpoints.get(name, 0) :]
+                drive_fold(connection, name, fold, [*missed, *added])
+        self._checkpoints.update(dict.fromkeys(self._folds, added[-1].position))
+
+    async def advance(self, name: str, fold: Fold, *, limit: int) -> Progress:
+        """See ViewStore.advance."""
+        reached = self._checkpoints.get(name, 0)
+        events = self._log[reached : reached + limit]
+        if events:
+            with translated(), self._open.transaction():
+                drive_fold(self._open, name, fold, events)
+        self._checkpoints[name] = reached + len(events)
+        return Progress(self._checkpoints[name], len(self._log))
+
+    async def reset(self, name: str, work: Callable[[], Work[None]], *, only_new: bool = False) -> None:
+        """See ViewStore.reset."""
+        if not only_new or name not in self._checkpoints:
+            await self.work(work)
+            self._checkpoints[name] = 0
+
+    async def promote(self, name: str, fold: Fold, *, to: str, swap: Callable[[], Work[None]]) -> Progress:
+        """See ViewStore.promote."""
+        events = self._log[self._checkpoints.get(name, 0) :]
+        with translated(), self._open.transaction():
+            if events:
+                drive_fold(self._open, name, fold, events)
+            drive(self._open, swap())
+        self._checkpoints.pop(name, None)
+        self._checkpoints[to] = len(self._log)
+        return Progress(len(self._log), len(self._log))
+
+    async def checkpoint(self, name: str) -> int | None:
+        """See ViewStore.checkpoint."""
+        return self._checkpoints.get(name)
+
+    async def work(self, work: Callable[[], Work[T]]) -> T:
+        """See ViewStore.work."""
+        with translated(), self._open.transaction():
+            return drive(self._open, work())
+
+    async def rows(self, query: Fetch) -> list[Row]:
+        """See ViewStore.rows."""
+        with translated():
+            return self._open.rows(*query)
+
+    async def scan(self, query: Fetch) -> list[Row]:
+        """See ViewStore.scan."""
+        return await self.rows(query)
+
+    @asynccontextmanager
+    async def moment(self) -> AsyncGenerator[Moment]:
+        """See ViewStore.moment: a copy of the views."""
+        copy = self._open.copy()
+        try:
+            yield MemoryMoment(copy, dict(self._checkpoints))
+        finally:
+            copy.close()
+
+
+class MemoryMoment:
+    """A `Moment`: a copy."""
+
+    def __init__(self, connection: Connection, checkpoints: Mapping[str, int]) -> None:
+        self._connection = connection
+        self._checkpoints = checkpoints
+
+    async def checkpoint(self, name: str) -> int | None:
+        """See Moment.checkpoint."""
+        return self._checkpoints.get(name)
+
+    async def scan(self, query: Fetch) -> list[Row]:
+        """See Moment.scan."""
+        return self._connection.rows(*query)

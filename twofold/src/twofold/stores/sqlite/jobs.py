@@ -1,0 +1,141 @@
+"""What is done inside a transaction of the SQLite store, statement by statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twofold.errors import Conflict, EventIdTaken, IdempotencyKeyReused, TwofoldError
+from twofold.events import NewEvent, Receipt
+from twofold.messages import Idempotency
+from twofold.sql import Fold
+from twofold.store import Progress, Remembered, Snapshot
+from twofold.stores.sqlite.driver import Connection, DuplicateError, drive_fold
+from twofold.stores.sqlite.rows import INSERT, READ_ALL, microseconds, recorded_from, recorded_of, row_of
+from twofold.stores.sqlite.writer import Refused, Transaction, checkpoint, save_checkpoint
+
+LAST_OF_STREAM = "select version, position from event where stream = ? order by version desc limit 1"
+FIND = "select stream, version, position from event where id = ?"
+RECALL = "select fingerprint, stream, version, position, refusal from idempotency where key = ?"
+REMEMBER = """
+    insert into idempotency (key, fingerprint, stream, version, position, refusal, recorded_at)
+    values (?, ?, ?, ?, ?, ?, ?)
+"""
+SAVE_SNAPSHOT = """
+    insert into snapshot (stream, version, position, schema, state) values (?, ?, ?, ?, ?)
+    on conflict (stream) do update
+    set version = excluded.version, position = excluded.position, schema = excluded.schema, state = excluded.state
+    where excluded.version >= snapshot.version
+"""
+
+
+def append(
+    transaction: Transaction,
+    stream: str,
+    events: Sequence[NewEvent],
+    expected: int | None,
+    idempotency: Idempotency | None,
+) -> Receipt | Refused:
+    """Add the events and keep the answer. What is `Refused` is refused before anything is written."""
+    connection = transaction.connection
+    if idempotency is not None:
+        known = recall(connection, idempotency.key)
+        if known is not None:
+            try:
+                return known.answer(idempotency)
+            except TwofoldError as refusal:
+                return Refused(refusal)
+    version, position = connection.get(LAST_OF_STREAM, (stream,)) or (0, 0)
+    if events and (expected is None or expected != version):
+        repeated = _repeated(connection, stream, events)
+        if repeated is not None:
+            return repeated
+    if expected is not None and expected != version:
+        return Refused(Conflict(stream, expected, version))
+
+    head, at = transaction.head, transaction.at
+    size = len(events)
+    rows = [row_of(event, stream, version + n, head + n, at) for n, event in enumerate(events, start=1)]
+    try:
+        connection.run_many(INSERT, rows)
+    except DuplicateError as error:
+        raise EventIdTaken(stream) from error  # the versions were looked at above, so it is an id
+    transaction.appended += [
+        recorded_of(event, stream, version + n, head + n, at) for n, event in enumerate(events, start=1)
+    ]
+    transaction.head += size
+    receipt = Receipt(stream, version + size, head + size if size else position)
+    if idempotency is not None:
+        remember(transaction, Remembered(idempotency, receipt, None))
+    return receipt
+
+
+def _repeated(connection: Connection, stream: str, events: Sequence[NewEvent]) -> Receipt | Refused | None:
+    """The first receipt, if these very events are in the log already."""
+    found = [connection.get(FIND, (event.id.bytes,)) for event in events]
+    if not any(found):
+        return None
+    versions = [row[1] for row in found if row is not None and row[0] == stream]
+    if len(versions) < len(events) or versions != list(range(versions[0], versions[0] + len(events))):
+        return Refused(EventIdTaken(stream))
+    _, version, position = found[-1]
+    return Receipt(stream, version, position, repeated=True)
+
+
+def recall(connection: Connection, key: str) -> Remembered | None:
+    """What is kept under an idempotency key."""
+    row = connection.get(
+        "select fingerprint, stream, version, position, refusal from idempotency where key = ?", (key,)
+    )
+    if row is None:
+        return None
+    fingerprint, stream, version, position, refusal = row
+    receipt = None if stream is None else Receipt(stream, version, position)
+    return Remembered(Idempotency(key, fingerprint), receipt, refusal)
+
+
+def remember(transaction: Transaction, answer: Remembered) -> None:
+    """Keep an answer under its key, which must be free."""
+    receipt = answer.receipt
+    transaction.connection.run(
+        REMEMBER,
+        (
+            answer.idempotency.key,
+            answer.idempotency.fingerprint,
+            receipt and receipt.stream,
+            receipt and receipt.version,
+            receipt and receipt.position,
+            answer.refusal,
+            microseconds(transaction.at),
+        ),
+    )
+
+
+def refuse(transaction: Transaction, idempotency: Idempotency, refusal: bytes) -> Remembered | Refused:
+    """Keep a refusal, unless an answer is kept already."""
+    known = recall(transaction.connection, idempotency.key)
+    if known is None:
+        known = Remembered(idempotency, None, refusal)
+        remember(transaction, known)
+    elif known.idempotency.fingerprint != idempotency.fingerprint:
+        return Refused(IdempotencyKeyReused(idempotency.key))
+    return known
+
+
+def save_snapshot(transaction: Transaction, stream: str, snapshot: Snapshot) -> None:
+    """Keep a snapshot, unless a later one is kept."""
+    transaction.connection.run(
+        SAVE_SNAPSHOT,
+        (stream, *snapshot),
+    )
+
+
+def advance(transaction: Transaction, name: str, fold: Fold, limit: int) -> Progress:
+    """Fold the next events after the checkpoint; a negative limit means all."""
+    connection = transaction.connection
+    reached = checkpoint(connection, name) or 0
+    events = [recorded_from(row) for row in connection.rows(READ_ALL, (reached, limit))]
+    if events:
+        drive_fold(connection, name, fold, events)
+        reached = events[-1].position
+    save_checkpoint(connection, name, reached)
+    return Progress(reached, transaction.head)

@@ -1,0 +1,246 @@
+"""A store in one SQLite file, for one machine: a few processes may share it.
+
+Writing goes through the writer's thread. Short reads run where they are asked, on a connection that never blocks the
+writer nor waits for it: at a few microseconds each, a hop to a thread would cost more than the read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self, TypeVar
+
+from twofold.errors import StoreClosed, StoreRefused
+from twofold.events import NewEvent, Receipt, Recorded
+from twofold.messages import Idempotency
+from twofold.sql import Fetch, Fold, Row, Work
+from twofold.store import Moment, Progress, Remembered, Snapshot
+from twofold.stores.sqlite import jobs
+from twofold.stores.sqlite.driver import Connection, drive, translated
+from twofold.stores.sqlite.rows import READ_ALL, READ_STREAM, recorded_from
+from twofold.stores.sqlite.writer import Transaction, Writer, checkpoint, head, save_checkpoint
+
+T = TypeVar("T")
+
+PAGE = 256  # events read in one go on the event loop: well under a millisecond
+POLL_SECONDS = 0.05  # how late an append of another process may be noticed
+LAST_VERSION = 2**63 - 1
+
+
+class _Opened(NamedTuple):
+    writer: Writer
+    writing: Connection  # the writer's own
+    reading: Connection  # the event loop's
+    scanning: Connection  # the scanner thread's
+    scanner: ThreadPoolExecutor
+
+
+class SqliteStore:
+    """A `Store` in a SQLite file. Use it as an asynchronous context manager, on one event loop."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = str(path)
+        if self._path in ("", ":memory:"):
+            raise StoreRefused("a SQLite store lives in a file: sqlite:///orders.db; for memory there is memory:")
+        self._opened: _Opened | None = None
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        writing = await asyncio.to_thread(Connection.open, self._path)  # may wait for another process
+        self._opened = _Opened(
+            Writer(writing, self._wake),
+            writing,
+            Connection.open(self._path, read_only=True),
+            Connection.open(self._path, read_only=True),
+            ThreadPoolExecutor(max_workers=1, thread_name_prefix="twofold-sqlite-scan"),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        opened, self._opened = self._open, None
+        await opened.writer.close()
+        await asyncio.to_thread(opened.scanner.shutdown)
+        for connection in (opened.scanning, opened.reading, opened.writing):
+            connection.close()
+
+    @property
+    def dialect(self) -> str:
+        """See ViewStore.dialect."""
+        return "sqlite"
+
+    @property
+    def _open(self) -> _Opened:
+        if self._opened is None:
+            raise StoreClosed("the store is not open")
+        return self._opened
+
+    # --- the log ----------------------------------------------------------------------------------------------------
+
+    async def append(
+        self,
+        stream: str,
+        events: Sequence[NewEvent],
+        *,
+        expected: int | None,
+        idempotency: Idempotency | None = None,
+    ) -> Receipt:
+        """See EventStore.append."""
+        if not events and idempotency is None:
+            raise ValueError("an append without events needs an idempotency key")
+        return await self._open.writer.submit(
+            lambda transaction: jobs.append(transaction, stream, events, expected, idempotency), stream
+        )
+
+    async def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
+        """See EventStore.read."""
+        last = LAST_VERSION if until is None else until
+        while True:
+            rows = await self.rows(Fetch(READ_STREAM, (stream, after, last, PAGE)))
+            for row in rows:
+                yield recorded_from(row)
+            if len(rows) < PAGE:
+                return
+            after = rows[-1][2]
+            await asyncio.sleep(0)  # let others run between two pages
+
+    async def read_all(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
+        """See EventStore.read_all."""
+        left = LAST_VERSION if limit is None else limit
+        while left > 0:
+            size = min(PAGE, left)
+            rows = await self.rows(Fetch(READ_ALL, (after, size)))
+            for row in rows:
+                yield recorded_from(row)
+            if len(rows) < size:
+                return
+            after, left = rows[-1][0], left - len(rows)
+            await asyncio.sleep(0)
+
+    async def head(self) -> int:
+        """See EventStore.head."""
+        with translated():
+            return head(self._open.reading)
+
+    async def wait_appended(self, *, after: int) -> None:
+        """See EventStore.wait_appended. Appends of other processes are noticed by polling."""
+        while await self.head() <= after:
+            woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.add(woken)
+            try:
+                await asyncio.wait([woken], timeout=POLL_SECONDS)
+            finally:
+                self._waiting.discard(woken)
+
+    def _wake(self) -> None:
+        for woken in self._waiting:
+            if not woken.done():
+                woken.set_result(None)
+
+    # --- answers and snapshots --------------------------------------------------------------------------------------
+
+    async def recall(self, key: str) -> Remembered | None:
+        """See IdempotencyStore.recall."""
+        with translated():
+            return jobs.recall(self._open.reading, key)
+
+    async def refuse(self, idempotency: Idempotency, refusal: bytes) -> Remembered:
+        """See IdempotencyStore.refuse."""
+        return await self._open.writer.submit(
+            lambda transaction: jobs.refuse(transaction, idempotency, refusal), "a refusal"
+        )
+
+    async def load_snapshot(self, stream: str) -> Snapshot | None:
+        """See SnapshotStore.load_snapshot."""
+        sql = "select version, position, schema, state from snapshot where stream = ?"
+        rows = await self.rows(Fetch(sql, (stream,)))
+        return Snapshot(*rows[0]) if rows else None
+
+    async def save_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+        """See SnapshotStore.save_snapshot."""
+        await self._open.writer.submit(
+            lambda transaction: jobs.save_snapshot(transaction, stream, snapshot), f"a snapshot of {stream}"
+        )
+
+    # --- views ------------------------------------------------------------------------------------------------------
+
+    def attach(self, name: str, fold: Fold) -> None:
+        """See ViewStore.attach."""
+        self._open.writer.attach(name, fold)
+
+    async def advance(self, name: str, fold: Fold, *, limit: int) -> Progress:
+        """See ViewStore.advance."""
+        return await self._open.writer.submit(lambda transaction: jobs.advance(transaction, name, fold, limit), name)
+
+    async def reset(self, name: str, work: Callable[[], Work[None]], *, only_new: bool = False) -> None:
+        """See ViewStore.reset."""
+
+        def run(transaction: Transaction) -> None:
+            if not only_new or checkpoint(transaction.connection, name) is None:
+                drive(transaction.connection, work())
+                save_checkpoint(transaction.connection, name, 0)
+
+        await self._open.writer.submit(run, name)
+
+    async def promote(self, name: str, fold: Fold, *, to: str, swap: Callable[[], Work[None]]) -> Progress:
+        """See ViewStore.promote."""
+
+        def run(transaction: Transaction) -> Progress:
+            progress = jobs.advance(transaction, name, fold, limit=-1)
+            drive(transaction.connection, swap())
+            transaction.connection.run("delete from checkpoint where name = ?", (name,))
+            save_checkpoint(transaction.connection, to, progress.position)
+            return progress
+
+        return await self._open.writer.submit(run, name)
+
+    async def checkpoint(self, name: str) -> int | None:
+        """See ViewStore.checkpoint."""
+        with translated():
+            return checkpoint(self._open.reading, name)
+
+    async def work(self, work: Callable[[], Work[T]]) -> T:
+        """See ViewStore.work."""
+        return await self._open.writer.submit(lambda transaction: drive(transaction.connection, work()), "views")
+
+    async def rows(self, query: Fetch) -> list[Row]:
+        """See ViewStore.rows."""
+        with translated():
+            return self._open.reading.rows(query.sql, query.parameters)
+
+    async def scan(self, query: Fetch) -> list[Row]:
+        """See ViewStore.scan."""
+        opened = self._open
+        with translated():
+            return await asyncio.get_running_loop().run_in_executor(opened.scanner, opened.scanning.rows, *query)
+
+    @asynccontextmanager
+    async def moment(self) -> AsyncGenerator[Moment]:
+        """See ViewStore.moment. The write-ahead log cannot shrink as long as it is open."""
+        with translated():
+            connection = Connection.open(self._path, read_only=True)
+            try:
+                connection.run("begin")
+                yield SqliteMoment(connection)
+            finally:
+                connection.close()
+
+
+class SqliteMoment:
+    """A `Moment`: a read transaction, whose reads run on threads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def checkpoint(self, name: str) -> int | None:
+        """See Moment.checkpoint."""
+        return checkpoint(self._connection, name)
+
+    async def scan(self, query: Fetch) -> list[Row]:
+        """See Moment.scan."""
+        return await asyncio.to_thread(self._connection.rows, *query)

@@ -1,0 +1,218 @@
+"""Group commit: one thread writes, and commits together what waits together.
+
+An fsync is what an append costs, so one fsync serves all that arrived while the one before it ran. Each job stands or
+falls alone all the same: a job that is refused before it wrote anything is simply told so; where a job fails halfway,
+the group is rolled back and run again with a savepoint around each job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Generic, TypeVar
+
+from twofold.errors import OutcomeUnknown, StoreBusy, StoreClosed, StoreFailed, TwofoldError
+from twofold.events import Recorded
+from twofold.sql import Fold
+from twofold.stores.sqlite.driver import Connection, DriverError, drive_fold, in_doubt, translate
+from twofold.stores.sqlite.rows import READ_ALL, recorded_from
+
+T = TypeVar("T")
+log = logging.getLogger("twofold.sqlite")
+
+GROUP_LIMIT = 512  # jobs in one commit: bounds the time that the first of them waits
+WAITING_LIMIT = 20_000  # jobs that may wait; more are refused at once
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What a job answers that wrote nothing because of `error`."""
+
+    error: TwofoldError
+
+
+class Transaction:
+    """What the jobs of one commit share: the connection, the head of the log, and the events appended so far."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.at = datetime.now(UTC)
+        self.head = head(connection)
+        self.appended: list[Recorded[bytes]] = []
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job(Generic[T]):
+    """Something to do in a transaction. `run` may be called more than once; `subject` names it in an error."""
+
+    run: Callable[[Transaction], T | Refused]
+    subject: str
+    outcome: asyncio.Future[T]
+
+
+Outcome = tuple[Job[Any], Any, BaseException | None]
+
+
+class Writer:
+    """The thread that owns the writing connection."""
+
+    def __init__(self, connection: Connection, on_commit: Callable[[], None]) -> None:
+        """`on_commit` is called on the event loop after each commit."""
+        self._connection = connection
+        self._on_commit = on_commit
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
+        self._folds: Mapping[str, Fold] = {}
+        self._failure: StoreFailed | None = None
+        self._closed = False
+        self._thread = Thread(target=self._serve, name="twofold-sqlite-writer", daemon=True)
+        self._thread.start()
+
+    def attach(self, name: str, fold: Fold) -> None:
+        """Run the fold in the transaction of every append from now on."""
+        self._folds = {**self._folds, name: fold}
+
+    async def submit(self, run: Callable[[Transaction], T | Refused], subject: str) -> T:
+        """Have the job done and committed. Raises what it raises, or why it could not be committed."""
+        if self._closed:
+            raise StoreClosed("the store is closed")
+        if self._failure is not None:
+            raise StoreFailed(*self._failure.args)
+        if self._queue.qsize() >= WAITING_LIMIT:
+            raise StoreBusy(f"{WAITING_LIMIT} appends are waiting already")
+        job: Job[T] = Job(run, subject, self._loop.create_future())
+        self._queue.put(job)
+        return await job.outcome
+
+    async def close(self) -> None:
+        """Finish what was submitted, then stop."""
+        self._closed = True
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    # --- on the writer's thread -------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        open_for_more = True
+        while open_for_more:
+            waiting = [self._queue.get()]
+            while len(waiting) < GROUP_LIMIT:
+                try:
+                    waiting.append(self._queue.get_nowait())
+                except Empty:
+                    break
+            open_for_more = None not in waiting
+            jobs = [job for job in waiting if job is not None and not job.outcome.cancelled()]
+            if jobs:
+                self._loop.call_soon_threadsafe(self._deliver, self._commit(jobs))
+
+    def _commit(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
+        if self._failure is not None:
+            return [(job, None, StoreFailed(*self._failure.args)) for job in jobs]
+        connection = self._connection
+        committing = False
+        try:
+            try:
+                outcomes = self._run_together(jobs)
+            except Exception as error:
+                if in_doubt(error):
+                    raise
+                outcomes = self._run_apart(jobs)
+            committing = True
+            connection.run("commit")
+        except DriverError as error:
+            self._connection.roll_back()
+            return self._failed(jobs, error, committing=committing)
+        return outcomes
+
+    def _run_together(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
+        """The quick way: all jobs in turn, then one fold over all that they appended."""
+        self._connection.run("begin immediate")
+        transaction = Transaction(self._connection)
+        outcomes = [_outcome(job, job.run(transaction)) for job in jobs]
+        self._fold(transaction.appended)
+        return outcomes
+
+    def _run_apart(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
+        """The careful way, after one of the jobs failed: a savepoint around each, and one fold for each."""
+        self._connection.roll_back()
+        connection = self._connection
+        connection.run("begin immediate")
+        transaction = Transaction(connection)
+        outcomes: list[Outcome] = []
+        for job in jobs:
+            before, transaction.appended = transaction.head, []
+            connection.run("savepoint job")
+            try:
+                outcome = _outcome(job, job.run(transaction))
+                self._fold(transaction.appended)
+            except Exception as error:
+                if in_doubt(error):
+                    raise
+                connection.run("rollback to job")
+                transaction.head = before
+                told = translate(error) if isinstance(error, DriverError) else error
+                outcome = (job, None, told)
+            connection.run("release job")
+            outcomes.append(outcome)
+        return outcomes
+
+    def _fold(self, appended: Sequence[Recorded[bytes]]) -> None:
+        if not appended:
+            return
+        connection = self._connection
+        for name, fold in self._folds.items():
+            reached = checkpoint(connection, name) or 0
+            events = appended
+            if reached != appended[0].position - 1:  # another process appended without this fold
+                events = [recorded_from(row) for row in connection.rows(READ_ALL, (reached, -1))]
+            drive_fold(connection, name, fold, events)
+            save_checkpoint(connection, name, appended[-1].position)
+
+    def _failed(self, jobs: Sequence[Job[Any]], error: DriverError, *, committing: bool) -> list[Outcome]:
+        told = translate(error)
+        if isinstance(told, StoreFailed):
+            # A failed fsync must not be tried again: the kernel may have dropped the pages. Stop writing.
+            self._failure = told
+            log.critical("the store stops writing: %s", told)
+        if isinstance(told, StoreFailed) and committing:
+            return [(job, None, OutcomeUnknown(job.subject, str(told))) for job in jobs]
+        return [(job, None, type(told)(*told.args)) for job in jobs]
+
+    # --- on the event loop ------------------------------------------------------------------------------------------
+
+    def _deliver(self, outcomes: Sequence[Outcome]) -> None:
+        for job, result, error in outcomes:
+            if job.outcome.done():  # cancelled meanwhile; the others of the group must still hear
+                continue
+            if error is None:
+                job.outcome.set_result(result)
+            else:
+                job.outcome.set_exception(error)
+        self._on_commit()
+
+
+def _outcome(job: Job[Any], result: object) -> Outcome:
+    return (job, None, result.error) if isinstance(result, Refused) else (job, result, None)
+
+
+def head(connection: Connection) -> int:
+    """The position of the last event; 0 in an empty log."""
+    position: int = connection.get("select coalesce(max(position), 0) from event")
+    return position
+
+
+def checkpoint(connection: Connection, name: str) -> int | None:
+    """The position that the fold has reached; None if it never ran."""
+    position: int | None = connection.get("select position from checkpoint where name = ?", (name,))
+    return position
+
+
+def save_checkpoint(connection: Connection, name: str, position: int) -> None:
+    """Note the position that the fold has reached."""
+    connection.run("insert or replace into checkpoint (name, position) values (?, ?)", (name, position))

@@ -1,0 +1,299 @@
+"""Views kept as rows of ordinary SQL tables, changed in the transactions of a store.
+
+Two kinds of projection can be kept: a `Projection`, one row a key, by `TableView`; and one that needs free SQL, a
+`SqlProjection`, by `SqlView`. `Views` is what an application has of them on one store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.sql import ClauseElement
+
+from twofold.errors import ProjectionUnknown
+from twofold.events import Recorded
+from twofold.projection import Projection, Source
+from twofold.sql import Fold, Row, Work
+from twofold.store import Progress, ViewStore
+from twofold.tables import SCHEMA, Generation, words_of, words_table
+
+E = TypeVar("E")
+V = TypeVar("V")
+
+PAGE = 1000  # events folded in one transaction while a view catches up
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode  # a body is what a client is sent
+
+
+class Step(NamedTuple):
+    """A statement of a SqlProjection, run once for each row of parameters; its rows are sent back if it has one."""
+
+    statement: ClauseElement
+    rows: Sequence[Mapping[str, object]] = ({},)
+
+
+class SqlProjection(Generic[E]):
+    """A fold that writes what SQL it likes into tables of its own, in the transaction that it is given.
+
+    `apply` yields steps and is sent the rows of each. The tables stand in the schema `twofold.tables.SCHEMA`; for each
+    there is a primary key that does not depend on when it was built, so that it can be compared with a fresh fold.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    tables: ClassVar[Sequence[sa.Table]]
+
+    def apply(self, events: Sequence[Recorded[E]], /) -> Generator[Step, list[Row], None]:
+        """Bring the tables from before these events to after them."""
+        raise NotImplementedError
+
+
+class View(Protocol):
+    """A projection that is kept in tables."""
+
+    @property
+    def name(self) -> str:
+        """The projection's name."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """The projection's version. Another version is another view, with tables of its own."""
+        ...
+
+    @property
+    def tables(self) -> Sequence[sa.Table]:
+        """Its tables."""
+        ...
+
+    @property
+    def searched(self) -> Sequence[sa.Table]:
+        """Those of its tables that have a full-text index beside them."""
+        ...
+
+    def fold(self, generation: Generation) -> Fold:
+        """The fold that keeps one generation of the tables."""
+        ...
+
+
+def identity(view: View) -> str:
+    """Under what name the store keeps the view's checkpoint."""
+    return f"{view.name}_v{view.version}"
+
+
+def table_names(view: View) -> list[str]:
+    """The names of all the view's tables, full-text indexes included."""
+    return [*(table.name for table in view.tables), *(words_table(table) for table in view.searched)]
+
+
+class SqlView(Generic[E]):
+    """A `SqlProjection` over its source."""
+
+    def __init__(self, projection: SqlProjection[E], source: Source[E]) -> None:
+        self.projection = projection
+        self.source = source
+        self.name = projection.name
+        self.version = projection.version
+        self.tables = projection.tables
+        self.searched: Sequence[sa.Table] = ()
+
+    def fold(self, generation: Generation) -> Fold:
+        """See View.fold."""
+
+        def fold(events: Sequence[Recorded[bytes]]) -> Work[None]:
+            decoded = list(self.source.decode(events))
+            if not decoded:
+                return
+            steps = self.projection.apply(decoded)
+            rows: list[Row] = []
+            try:
+                step = next(steps)
+                while True:
+                    statement = generation.statement(step.statement)
+                    rows = yield (statement.fetch(**step.rows[0]) if len(step.rows) == 1 else statement.run(step.rows))
+                    step = steps.send(rows)
+            except StopIteration:
+                return
+
+        return fold
+
+
+class TableView(Generic[E, V]):
+    """A `Projection` over its source, as one table: a row for each key, with its declared columns and its body.
+
+    The table also has `row`, which rises in the order in which rows came to be, and the positions of the first and the
+    last event that are in the row.
+    """
+
+    def __init__(self, projection: Projection[E, V], source: Source[E]) -> None:
+        self.projection = projection
+        self.source = source
+        self.name = projection.name
+        self.version = projection.version
+        columns = [
+            sa.Column(column.name, sa.Text if column.type is str else sa.BigInteger) for column in projection.columns
+        ]
+        self.table = table = sa.Table(
+            projection.name,
+            sa.MetaData(),
+            sa.Column("row", sa.Integer, primary_key=True),
+            sa.Column("key", sa.Text, nullable=False, unique=True),
+            *columns,
+            sa.Column("first_position", sa.BigInteger, nullable=False),
+            sa.Column("last_position", sa.BigInteger, nullable=False),
+            sa.Column("body", sa.LargeBinary, nullable=False),
+            schema=SCHEMA,
+        )
+        for number, names in enumerate(projection.indexes):
+            sa.Index(f"{projection.name}_{number}", *(table.c[name] for name in names))
+        self.tables = (table,)
+        self.searched = (table,) if projection.searchable else ()
+        self._decode: Callable[[bytes], V] = msgspec.json.Decoder(projection.view).decode
+        key = table.c.key == sa.bindparam("b_key")
+        changing = ("last_position", "body", *(column.name for column in projection.columns))
+        given: dict[str, sa.BindParameter[Any]] = {name: sa.bindparam(name) for name in changing}
+        self.by_key = sa.select(table.c.body, table.c.last_position).where(key)
+        self._insert = sa.insert(table).values(
+            key=sa.bindparam("b_key"), first_position=sa.bindparam("first_position"), **given
+        )
+        self._update = sa.update(table).where(key).values(**given)
+        self._delete = sa.delete(table).where(key)
+        row = sa.select(table.c.row).where(key).scalar_subquery()
+        text = sa.table(words_table(table), sa.column("rowid"), sa.column("words"), schema=SCHEMA)
+        self._text = text
+        self._text_insert = sa.insert(text).values(rowid=row, words=sa.bindparam("words"))
+        self._text_update = sa.update(text).where(text.c.rowid == row).values(words=sa.bindparam("words"))
+        self._text_delete = sa.delete(text).where(text.c.rowid == row)
+
+    def decode(self, body: bytes) -> V:
+        """The row that a stored body holds."""
+        return self._decode(body)
+
+    def matches(self, phrase: str) -> sa.ColumnElement[bool]:
+        """The condition that a row has all words of the phrase, or words that begin like them."""
+        words = words_of(phrase)
+        if not words:
+            return sa.false()
+        index: sa.ColumnClause[Any] = sa.literal_column(f'"{SCHEMA}"."{self._text.name}"')
+        found = sa.select(self._text.c.rowid).where(index.op("MATCH")(words))
+        return self.table.c.row.in_(found)
+
+    def fold(self, generation: Generation) -> Fold:
+        """See View.fold."""
+        by_key = generation.statement(self.by_key)
+        projection = self.projection
+
+        def fold(events: Sequence[Recorded[bytes]]) -> Work[None]:
+            before: dict[str, V | None] = {}
+            after: dict[str, V | None] = {}
+            spans: dict[str, tuple[int, int]] = {}
+            for recorded in self.source.decode(events):
+                for key in projection.keys(recorded):
+                    if key not in after:
+                        rows = yield by_key.fetch(b_key=key)
+                        before[key] = after[key] = self._decode(rows[0][0]) if rows else None
+                    after[key] = projection.evolve(after[key], recorded)
+                    first, _ = spans.get(key, (recorded.position, 0))
+                    spans[key] = (first, recorded.position)
+            yield from self._save(generation, before, after, spans)
+
+        return fold
+
+    def _save(
+        self,
+        generation: Generation,
+        before: Mapping[str, V | None],
+        after: Mapping[str, V | None],
+        spans: Mapping[str, tuple[int, int]],
+    ) -> Work[None]:
+        gone = [{"b_key": key} for key, view in after.items() if view is None and before[key] is not None]
+        made = [self._row(key, view, spans[key]) for key, view in after.items() if view is not None]
+        new = [row for row in made if before[row["b_key"]] is None]
+        changed = [row for row in made if before[row["b_key"]] is not None]
+        if gone:
+            if self.searched:
+                yield generation.statement(self._text_delete).run(gone)
+            yield generation.statement(self._delete).run(gone)
+        if new:
+            yield generation.statement(self._insert).run(new)
+        if changed:
+            yield generation.statement(self._update).run(changed)
+        if self.searched:
+            yield from self._save_words(generation, before, after)
+
+    def _save_words(
+        self, generation: Generation, before: Mapping[str, V | None], after: Mapping[str, V | None]
+    ) -> Work[None]:
+        text = self.projection.text
+        new: list[Mapping[str, object]] = []
+        changed: list[Mapping[str, object]] = []
+        for key, view in after.items():
+            if view is not None:
+                old, words = before[key], text(view)
+                if old is None:
+                    new.append({"b_key": key, "words": words})
+                elif text(old) != words:
+                    changed.append({"b_key": key, "words": words})
+        if new:
+            yield generation.statement(self._text_insert).run(new)
+        if changed:
+            yield generation.statement(self._text_update).run(changed)
+
+    def _row(self, key: str, view: V, span: tuple[int, int]) -> dict[str, Any]:
+        row: dict[str, Any] = {column.name: column.of(view) for column in self.projection.columns}
+        row.update(b_key=key, first_position=span[0], last_position=span[1], body=_encode(view))
+        return row
+
+
+class Views:
+    """The views that an application keeps on one store, and the way to query them.
+
+    They are kept inline: each append changes them in its own transaction, so a read straight after a write sees it.
+    """
+
+    def __init__(self, store: ViewStore, views: Iterable[View]) -> None:
+        self.store = store
+        self.all: Mapping[str, View] = {view.name: view for view in views}
+        suffixes = {name: f"_v{view.version}" for view in self.all.values() for name in table_names(view)}
+        self.current = Generation(store.dialect, suffixes)
+
+    def view(self, name: str) -> View:
+        """The view of this name. Raises ProjectionUnknown."""
+        if name not in self.all:
+            raise ProjectionUnknown(name, tuple(self.all))
+        return self.all[name]
+
+    async def start(self, on_progress: Callable[[View, Progress], None] = lambda _view, _progress: None) -> None:
+        """Make tables that are missing, fold what the views have missed, and keep them inline from now on."""
+        for view in self.all.values():
+            fold = view.fold(self.current)
+            if await self.store.checkpoint(identity(view)) is None:
+                await self.store.reset(identity(view), partial(remade, self.current, view), only_new=True)
+            await self.catch_up(identity(view), fold, partial(on_progress, view))
+            self.store.attach(identity(view), fold)
+
+    async def catch_up(self, name: str, fold: Fold, on_progress: Callable[[Progress], None]) -> None:
+        """Fold page by page until the head of the log is reached."""
+        while True:
+            progress = await self.store.advance(name, fold, limit=PAGE)
+            on_progress(progress)
+            if progress.position >= progress.head:
+                return
+
+    async def rows(self, clause: ClauseElement, **parameters: object) -> list[Row]:
+        """The rows of a statement that an index answers at once. It is compiled once: use one that is made once."""
+        return await self.store.rows(self.current.statement(clause).fetch(**parameters))
+
+    async def scan(self, clause: ClauseElement) -> list[Row]:
+        """The rows of a statement put together for this query, which may take long; it runs beside the event loop."""
+        return await self.store.scan(self.current.compile(clause).fetch())
+
+
+def remade(generation: Generation, view: View) -> Work[None]:
+    """The work that leaves this generation of the view's tables empty."""
+    yield from generation.drop(table_names(view))
+    yield from generation.create(view.tables, view.searched)
