@@ -1,0 +1,1 @@
+"""The order service: an e-commerce order, from creation to delivery, on Twofold."""

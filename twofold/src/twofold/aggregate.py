@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from twofold.codec import Codec
 from twofold.events import Receipt
@@ -15,7 +15,7 @@ from twofold.messages import Metadata
 from twofold.store import EventStore
 
 E = TypeVar("E")
-A = TypeVar("A", bound="Aggregate[object]")
+A = TypeVar("A", bound="Aggregate[Any]")  # Any: an aggregate of some events is not one of all objects
 
 
 class Aggregate(Generic[E]):
@@ -66,6 +66,10 @@ class Repository(Generic[A, E]):
     name: str
     aggregate: type[A]
     codec: Codec[E]
+
+    def __post_init__(self) -> None:
+        if not self.name or "-" in self.name:
+            raise ValueError(f"a repository's name has no '-' in it: {self.name!r}")
 
     async def load(self, store: EventStore, id: str) -> A | None:
         """The aggregate as its stream makes it; None if there is no such stream."""

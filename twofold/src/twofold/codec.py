@@ -29,7 +29,7 @@ _encode = msgspec.json.Encoder().encode  # decimals become strings: exact, whate
 _decode_object = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode  # no number passes through a float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Schema(Generic[E_co]):
     """The row of a codec's table for an event that has changed since it was first stored.
 
@@ -93,7 +93,9 @@ class Codec(Generic[E]):
                 data = self._decoders[recorded.type](recorded.data)
             else:
                 data = self._upcast(schema, recorded)
-        except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+        except EventUnknown:
+            raise
+        except Exception as error:  # an upcast meets content that its author did not think of in any way there is
             raise EventUnreadable(recorded.stream, recorded.version, recorded.type, repr(error)) from error
         return Recorded(
             id=recorded.id,
@@ -113,4 +115,4 @@ class Codec(Generic[E]):
         content = _decode_object(recorded.data)
         for version in range(recorded.schema, schema.version):
             content = schema.upcasts[version](content)
-        return msgspec.convert(content, schema.event)
+        return msgspec.convert(content, schema.event, str_keys=True)  # as in JSON, where every key is a string

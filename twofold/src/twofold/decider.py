@@ -6,10 +6,11 @@ random numbers and ids arrive with the command. That is what makes it safe to de
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -24,8 +25,12 @@ C = TypeVar("C")
 S = TypeVar("S")
 E = TypeVar("E")
 
+log = logging.getLogger("twofold.decider")
 
-@dataclass(frozen=True, slots=True)
+_INITIAL: Any = object()  # not None, which may be a state
+
+
+@dataclass(frozen=True)
 class Decider(Generic[C, S, E]):
     """How a thing decides: `decide` says what a command leads to, `evolve` what an event does to the state.
 
@@ -36,15 +41,15 @@ class Decider(Generic[C, S, E]):
     evolve: Callable[[S, E], S]
     initial: S
 
-    def fold(self, events: Sequence[E], state: S | None = None) -> S:
+    def fold(self, events: Sequence[E], state: S = _INITIAL) -> S:
         """The state after these events, from the initial one unless another is given."""
-        folded = self.initial if state is None else state
+        folded = self.initial if state is _INITIAL else state
         for event in events:
             folded = self.evolve(folded, event)
         return folded
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshots(Generic[S]):
     """The policy to keep a stream's folded state: every `every` events, as JSON of the type `state`.
 
@@ -145,6 +150,8 @@ class Category(Generic[C, S, E]):
             if not decision and metadata.idempotency is None:
                 self._keep(cache, stream, folded)
                 return Receipt(stream, folded.version, folded.position)
+            # Before anything is stored: a new event that cannot be folded would make the stream unreadable for good.
+            state = self.decider.fold(decision, folded.state)
             events = [self.codec.encode(event, metadata) for event in decision]
             try:
                 receipt = await store.append(stream, events, expected=folded.version, idempotency=metadata.idempotency)
@@ -157,7 +164,7 @@ class Category(Generic[C, S, E]):
                 fresh = True
                 continue
             if not receipt.repeated:
-                folded = Folded(self.decider.fold(decision, folded.state), receipt.version, receipt.position)
+                folded = Folded(state, receipt.version, receipt.position)
                 self._keep(cache, stream, folded)
                 await self._save_snapshot(store, stream, folded, len(decision))
             return receipt
@@ -199,12 +206,18 @@ class Category(Generic[C, S, E]):
         if self.snapshots is not None:
             snapshot = await store.load_snapshot(stream)
             if snapshot is not None and snapshot.schema == self.snapshots.schema:
-                state = msgspec.json.decode(snapshot.state, type=self.snapshots.state)
-                return Folded(state, snapshot.version, snapshot.position)
+                try:
+                    state = msgspec.json.decode(snapshot.state, type=self.snapshots.state)
+                    return Folded(state, snapshot.version, snapshot.position)
+                except msgspec.MsgspecError:
+                    log.warning("the snapshot of %s is of another shape; was its schema raised?", stream)
         return Folded(self.decider.initial, 0, 0)
 
     async def _save_snapshot(self, store: SnapshotStore, stream: str, folded: Folded[S], added: int) -> None:
         policy = self.snapshots
         if policy is not None and folded.version // policy.every > (folded.version - added) // policy.every:
-            state = msgspec.json.encode(folded.state)
-            await store.save_snapshot(stream, Snapshot(folded.version, folded.position, policy.schema, state))
+            try:
+                state = msgspec.json.encode(folded.state)
+                await store.save_snapshot(stream, Snapshot(folded.version, folded.position, policy.schema, state))
+            except Exception:  # the events are stored: a failing cache must not make it look otherwise
+                log.exception("no snapshot of %s could be saved", stream)

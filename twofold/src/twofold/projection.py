@@ -20,7 +20,7 @@ Value = str | int | None
 """What an indexed column can hold. Keep money in minor units and moments in microseconds: exact, and in order."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Column(Generic[V]):
     """A field of the view that queries filter or sort by: kept as a column of its own beside the body."""
 
@@ -57,12 +57,12 @@ class Projection(Generic[E, V]):
         return ""
 
     def keys(self, recorded: Recorded[E], /) -> Sequence[str]:
-        """The keys that this event concerns, as a sequence."""
+        """The keys that this event concerns, each once."""
         key = self.key(recorded)
-        return (key,) if isinstance(key, str) else key or ()
+        return (key,) if isinstance(key, str) else tuple(dict.fromkeys(key or ()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source(Generic[E]):
     """The part of the log that a projection folds: the streams of some categories, read by one codec.
 

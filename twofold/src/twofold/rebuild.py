@@ -74,12 +74,16 @@ async def verify(views: Views, log: EventStore, scratch: ViewStore, on_progress:
 
 async def _fold_until(log: EventStore, last: int, scratch: ViewStore, fold: Fold, on_progress: OnProgress) -> None:
     page: list[Recorded[bytes]] = []
-    async for recorded in log.read_all(limit=last):
+    async for recorded in log.read_all():
+        if recorded.position > last:
+            break
         page.append(recorded)
-        if len(page) == PAGE or recorded.position == last:
+        if len(page) == PAGE:
             await scratch.work(partial(fold, page))
             on_progress(Progress(recorded.position, last))
             page = []
+    await scratch.work(partial(fold, page))
+    on_progress(Progress(last, last))
 
 
 Keyed = tuple[Row, Row]

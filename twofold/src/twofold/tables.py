@@ -8,7 +8,9 @@ and those that are being built beside them.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -45,7 +47,10 @@ class Statement:
 
     def _places(self, parameters: Mapping[str, object]) -> list[object]:
         values = self._values
-        return [parameters[name] if name in parameters else values[name] for name in self._names]
+        try:
+            return [parameters[name] if name in parameters else values[name] for name in self._names]
+        except KeyError as missing:
+            raise ValueError(f"no value was given for {missing} of: {self.sql}") from None
 
 
 class Generation:
@@ -74,7 +79,11 @@ class Generation:
         """The compiled statement, not kept: for one that is put together for a single query."""
         compiled = clause.compile(dialect=self._dialect, compile_kwargs={"render_postcompile": True})
         names: Sequence[str] = getattr(compiled, "positiontup", None) or ()
-        return Statement(self._marked(str(compiled)), names, compiled.params or {})
+        binds: Mapping[str, sa.BindParameter[Any]] = getattr(compiled, "binds", {})
+        # A parameter without a value of its own must be given one: left out by mistake it would be NULL in silence.
+        required = {name for name, bind in binds.items() if bind.required}
+        values = {name: value for name, value in (compiled.params or {}).items() if name not in required}
+        return Statement(self._marked(str(compiled)), names, values)
 
     def create(self, tables: Sequence[sa.Table], searched: Sequence[sa.Table] = ()) -> Work[None]:
         """The work that makes the tables and their indexes, and a full-text index beside each of `searched`."""
@@ -82,7 +91,7 @@ class Generation:
             yield Run(self._marked(str(CreateTable(table).compile(dialect=self._dialect))))
             physical = self.physical(table.name)
             for index in table.indexes:
-                columns = ", ".join(str(column.name) for column in index.columns)
+                columns = ", ".join(f'"{column.name}"' for column in index.columns)
                 # An index keeps its name when its table is renamed, so no two generations may share one.
                 yield Run(f"CREATE INDEX {physical}_{uuid4().hex[:8]} ON {physical} ({columns})")
         for table in searched:
@@ -106,6 +115,25 @@ class Generation:
         return _MARKED.sub(lambda match: self.physical(match[1]), sql)
 
 
+def upsert(table: sa.Table, *, adding: Sequence[str] = (), keeping: Sequence[str] = ()) -> sa.TextClause:
+    """A statement that inserts a row, or changes the one of the same primary key, on any of our databases.
+
+    It takes a parameter for each column. Of a row that is there, the columns of `adding` are added to, those of
+    `keeping` stay as they are, and the others are replaced.
+    """
+    marked = f'"{SCHEMA}".{table.name}'
+    columns = ", ".join(column.name for column in table.c)
+    places = ", ".join(f":{column.name}" for column in table.c)
+    keys = ", ".join(column.name for column in table.primary_key)
+    changes = ", ".join(
+        f"{column.name} = {f'{marked}.{column.name} + ' if column.name in adding else ''}excluded.{column.name}"
+        for column in table.c
+        if not column.primary_key and column.name not in keeping
+    )
+    sql = f"INSERT INTO {marked} ({columns}) VALUES ({places}) ON CONFLICT ({keys}) DO UPDATE SET {changes}"  # noqa: S608 - names of our own tables
+    return sa.text(sql)
+
+
 def words_table(table: sa.Table) -> str:
     """The name of the full-text index beside a table."""
     return f"{table.name}_text"
@@ -113,5 +141,5 @@ def words_table(table: sa.Table) -> str:
 
 def words_of(phrase: str) -> str:
     """What a person typed as a full-text query: each word, or the beginning of one, must occur. Nothing is syntax."""
-    words = re.findall(r"\w+", phrase)
+    words = re.findall(r"\w+", unicodedata.normalize("NFC", phrase))  # an accent of its own would part a word
     return " ".join(f'"{word}"*' for word in words)

@@ -173,6 +173,10 @@ class TableView(Generic[E, V]):
         """The row that a stored body holds."""
         return self._decode(body)
 
+    def encode(self, view: V) -> bytes:
+        """The body under which a row is stored: JSON as a client is sent it, decimals as numbers."""
+        return _encode(view)
+
     def matches(self, phrase: str) -> sa.ColumnElement[bool]:
         """The condition that a row has all words of the phrase, or words that begin like them."""
         words = words_of(phrase)

@@ -1,0 +1,79 @@
+"""Cursors: where a page ended, as an opaque text that a client brings back to get the next one.
+
+A cursor holds the sort order, the sorted value and the row of the last order sent, so the next page is found through
+an index however deep it lies, and new orders do not shift what was not seen yet.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from orders.details import details
+from twofold import Fault, ValidationFailed
+
+
+class Sort(StrEnum):
+    """The orders in which orders can be listed.."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    HIGHEST = "highest"
+    LOWEST = "lowest"
+
+    @property
+    def column(self) -> sa.Column[int]:
+        """The column that is sorted by, before the row."""
+        table = details.table
+        return table.c.total if self in (Sort.HIGHEST, Sort.LOWEST) else table.c.row
+
+    @property
+    def ascending(self) -> bool:
+        """Whether small values come first."""
+        return self in (Sort.OLDEST, Sort.LOWEST)
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page ended: the sorted value and the row of its last order."""
+
+    sort: Sort
+    value: int
+    row: int
+
+
+_decode = msgspec.json.Decoder(Place).decode
+
+
+def order_by(sort: Sort) -> list[sa.ColumnElement[Any]]:
+    """The terms to order a query by."""
+    row = details.table.c.row
+    return [sort.column.asc() if sort.ascending else sort.column.desc(), row.asc() if sort.ascending else row.desc()]
+
+
+def cursor_of(sort: Sort, value: int, row: int) -> str:
+    """The cursor behind an order: `value` is that of the sorted column."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(Place(sort, value, row))).decode().rstrip("=")
+
+
+def place_of(cursor: str, sort: Sort) -> Place:
+    """What a cursor says. Raises ValidationFailed if it is not one that was given for this sort order."""
+    try:
+        place = _decode(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, msgspec.MsgspecError, ValueError):
+        place = None
+    if place is None or place.sort is not sort or max(abs(place.value), abs(place.row)) >= 2**63:
+        raise ValidationFailed([Fault("Cursor is not one that was given for this list", "cursor", "unknown")])
+    return place
+
+
+def behind(cursor: str, sort: Sort) -> sa.ColumnElement[bool]:
+    """The condition that an order comes after the cursor. Raises ValidationFailed like `place_of`."""
+    place = place_of(cursor, sort)
+    here = sa.tuple_(sort.column, details.table.c.row)
+    there = sa.tuple_(sa.literal(place.value), sa.literal(place.row))
+    return here > there if sort.ascending else here < there

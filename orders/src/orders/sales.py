@@ -1,0 +1,161 @@
+"""The view of what is sold: counts and revenue by status, day, customer and product, kept as running sums.
+
+A change of status must move an order's amount from one sum to another, so the projection remembers the amount of each
+order in a table of its own. Amounts are in minor units. Revenue leaves out cancelled orders, except by status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from datetime import UTC
+from typing import Any, ClassVar
+
+import msgspec
+import sqlalchemy as sa
+from twofold.sql import Row
+from twofold.tables import SCHEMA, upsert
+from twofold.views import SqlProjection, SqlView, Step
+
+from orders import money
+from orders.details import UNKNOWN_PRODUCT, source
+from orders.domain import OrderCancelled, OrderCreated, OrderEvent, Status
+from twofold import Recorded
+
+_metadata = sa.MetaData(schema=SCHEMA)
+
+
+def _table(name: str, *columns: sa.Column[Any]) -> sa.Table:
+    return sa.Table(name, _metadata, *columns)
+
+
+def _key(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, primary_key=True)
+
+
+def _number(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+sold_orders = _table("sales_order", _key("order_id"), sa.Column("sale", sa.LargeBinary, nullable=False))
+by_status = _table("sales_by_status", _key("currency"), _key("status"), _number("orders"), _number("revenue"))
+by_day = _table("sales_by_day", _key("currency"), _key("day"), _number("orders"), _number("revenue"))
+by_customer = _table("sales_by_customer", _key("customer_id"), _key("currency"), _number("orders"), _number("revenue"))
+by_product = _table(
+    "sales_by_product",
+    _key("currency"),
+    _key("product_id"),
+    sa.Column("name", sa.Text, nullable=False),
+    _number("quantity"),
+    _number("revenue"),
+)
+sa.Index("sales_best_customers", by_customer.c.currency, by_customer.c.revenue)
+sa.Index("sales_best_products", by_product.c.currency, by_product.c.revenue)
+
+
+class Sale(msgspec.Struct, frozen=True, array_like=True):
+    """What the sums must know of an order. `products` holds id, name (if known), quantity and revenue of each item."""
+
+    currency: str
+    customer_id: str
+    day: str
+    status: Status
+    products: tuple[tuple[str, str | None, int, int], ...]
+
+    @property
+    def total(self) -> int:
+        """The order's amount, in minor units."""
+        return sum(revenue for *_, revenue in self.products)
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Sale).decode
+
+_LOAD = sa.select(sold_orders.c.sale).where(sold_orders.c.order_id == sa.bindparam("order_id"))
+_SAVE = upsert(sold_orders)
+_ADD = {table: upsert(table, adding=("orders", "revenue")) for table in (by_status, by_day, by_customer)}
+_ADD_NAMED = upsert(by_product, adding=("quantity", "revenue"))
+_ADD_UNNAMED = upsert(by_product, adding=("quantity", "revenue"), keeping=("name",))
+
+
+class Sales(SqlProjection[OrderEvent]):
+    """Keeps the sums, with one upsert for each row that a batch of events touches."""
+
+    name = "sales"
+    tables: ClassVar[Sequence[sa.Table]] = (sold_orders, by_status, by_day, by_customer, by_product)
+
+    def apply(self, events: Sequence[Recorded[OrderEvent]], /) -> Generator[Step, list[Row], None]:
+        """See SqlProjection.apply."""
+        sales: dict[str, Sale] = {}
+        sums = _Sums()
+        for recorded in events:
+            order_id, event = recorded.stream, recorded.data
+            if isinstance(event, OrderCreated):
+                sales[order_id] = sale = _sale(event, recorded.metadata.at.astimezone(UTC).date().isoformat())
+                sums.count(sale, orders=1, sign=1)
+                sums.count_status(sale, sign=1)
+                continue
+            if order_id not in sales:
+                rows = yield Step(_LOAD, [{"order_id": order_id}])
+                sales[order_id] = _decode(rows[0][0])
+            before = sales[order_id]
+            status = Status.CANCELLED if isinstance(event, OrderCancelled) else event.new_status
+            sales[order_id] = after = msgspec.structs.replace(before, status=status)
+            sums.count_status(before, sign=-1)
+            sums.count_status(after, sign=1)
+            if status is Status.CANCELLED:
+                sums.count(after, orders=0, sign=-1)
+        yield Step(_SAVE, [{"order_id": order_id, "sale": _encode(sale)} for order_id, sale in sales.items()])
+        yield from sums.steps()
+
+
+class _Sums:
+    """What a batch of events adds to the sums, by table and key."""
+
+    def __init__(self) -> None:
+        self._added: dict[sa.Table, dict[tuple[str, str], list[int]]] = {table: {} for table in (*_ADD, by_product)}
+        self._names: dict[tuple[str, str], str] = {}
+
+    def count(self, sale: Sale, *, orders: int, sign: int) -> None:
+        """Add so many orders, and the sale's revenue with this sign, to its day, customer and products."""
+        self._add(by_day, (sale.currency, sale.day), orders, sign * sale.total)
+        self._add(by_customer, (sale.currency, sale.customer_id), orders, sign * sale.total)
+        for product_id, name, quantity, revenue in sale.products:
+            self._add(by_product, (sale.currency, product_id), sign * quantity, sign * revenue)
+            if name is not None:
+                self._names[sale.currency, product_id] = name
+
+    def count_status(self, sale: Sale, *, sign: int) -> None:
+        """Add the sale to, or take it from, the sums of its status."""
+        self._add(by_status, (sale.currency, sale.status), sign, sign * sale.total)
+
+    def _add(self, table: sa.Table, key: tuple[str, str], count: int, revenue: int) -> None:
+        sums = self._added[table].setdefault(key, [0, 0])
+        sums[0] += count
+        sums[1] += revenue
+
+    def steps(self) -> Generator[Step, list[Row], None]:
+        """The upserts."""
+        for table, statement in _ADD.items():
+            key = next(column.name for column in table.primary_key if column.name != "currency")
+            rows = [
+                {"currency": currency, key: of, "orders": orders, "revenue": revenue}
+                for (currency, of), (orders, revenue) in self._added[table].items()
+            ]
+            if rows:
+                yield Step(statement, rows)
+        for (currency, product_id), (quantity, revenue) in self._added[by_product].items():
+            name = self._names.get((currency, product_id))
+            row = {"currency": currency, "product_id": product_id, "quantity": quantity, "revenue": revenue}
+            statement = _ADD_UNNAMED if name is None else _ADD_NAMED
+            yield Step(statement, [{**row, "name": name or UNKNOWN_PRODUCT}])
+
+
+def _sale(event: OrderCreated, day: str) -> Sale:
+    products = tuple(
+        (item.product_id, item.product_name, item.quantity, money.minor_units(item.subtotal, event.currency))
+        for item in event.items
+    )
+    return Sale(event.currency, event.customer_id, day, Status.PENDING, products)
+
+
+sales = SqlView(Sales(), source)
