@@ -19,7 +19,7 @@ from twofold import Fault, ValidationFailed
 
 
 class Sort(StrEnum):
-    """The orders in which orders can be listed.."""
+    """The orders in which orders can be listed."""
 
     NEWEST = "newest"
     OLDEST = "oldest"

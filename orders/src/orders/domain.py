@@ -32,7 +32,7 @@ ShippingAddress: TypeAlias = str | Mapping[str, str]
 """One text, or named lines as the sender's country has them (`street`, `city`, `postalCode`, ...), kept as sent."""
 
 
-class Item(msgspec.Struct, frozen=True):
+class Item(msgspec.Struct, frozen=True, rename="camel"):
     """So many of a product at a price each, in the currency of the order."""
 
     product_id: str
@@ -46,7 +46,7 @@ class Item(msgspec.Struct, frozen=True):
         return self.price * self.quantity
 
 
-class OrderCreated(msgspec.Struct, frozen=True):
+class OrderCreated(msgspec.Struct, frozen=True, rename="camel"):
     """A customer ordered these items."""
 
     customer_id: str
@@ -55,7 +55,7 @@ class OrderCreated(msgspec.Struct, frozen=True):
     currency: str
 
 
-class OrderStatusUpdated(msgspec.Struct, frozen=True):
+class OrderStatusUpdated(msgspec.Struct, frozen=True, rename="camel"):
     """The order went on to its next status."""
 
     previous_status: Status
@@ -63,7 +63,7 @@ class OrderStatusUpdated(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-class OrderCancelled(msgspec.Struct, frozen=True):
+class OrderCancelled(msgspec.Struct, frozen=True, rename="camel"):
     """The order was called off."""
 
     previous_status: Status

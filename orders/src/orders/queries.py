@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,6 +27,7 @@ from twofold import Metadata, Query, QueryBus, Store
 
 DASHBOARD_DAYS = 90
 DASHBOARD_BEST = 10
+_LARGEST = 2**63 - 1  # what a database takes as a number
 
 
 class OrderDocument(msgspec.Struct, frozen=True):
@@ -163,6 +165,8 @@ class Answers:
         if query.version is None:
             rows = await self._views.rows(_ORDER, order_id=query.order_id)
             return OrderDocument(msgspec.Raw(rows[0][0]), rows[0][1]) if rows else None
+        if not 1 <= query.version <= _LARGEST:
+            return None
         events = self._store.read(orders.stream(query.order_id), until=query.version)
         view = await live(details.projection, source, events, query.order_id)
         if view is None or view.version != query.version:
@@ -176,7 +180,7 @@ class Answers:
         total = (await self._views.rows(statements.total, **named))[0][0]
         size = query.limit + 1  # one more, to know whether there is a next page
         if query.cursor is None:
-            offset = (query.page - 1) * query.limit
+            offset = min((query.page - 1) * query.limit, _LARGEST)
             rows = await self._views.rows(statements.page, **named, limit=size, offset=offset)
         else:
             row = place_of(query.cursor, Sort.NEWEST).row
@@ -241,10 +245,16 @@ def _conditions(query: SearchOrders) -> list[sa.ColumnElement[bool]]:
     if query.created_to is not None:
         conditions.append(table.c.created <= microseconds(query.created_to))
     if query.least is not None:
-        conditions.append(table.c.total >= math.ceil(query.least.scaleb(money.digits(query.currency))))
+        conditions.append(table.c.total >= math.ceil(_units(query.least, query.currency)))
     if query.most is not None:
-        conditions.append(table.c.total <= math.floor(query.most.scaleb(money.digits(query.currency))))
+        conditions.append(table.c.total <= math.floor(_units(query.most, query.currency)))
     return conditions
+
+
+def _units(bound: Decimal, currency: str) -> Fraction:
+    """A bound in minor units, exactly; one that is beyond every order is as good as one just beyond."""
+    beyond = money.LARGEST + 1
+    return Fraction(max(min(bound, beyond), -beyond)) * 10 ** money.digits(currency)
 
 
 class _CustomerStatements(NamedTuple):
@@ -291,11 +301,11 @@ _BY_DAY = (
 )
 _CUSTOMERS = (
     _of(by_customer, by_customer.c.customer_id, by_customer.c.orders, by_customer.c.revenue)
-    .order_by(by_customer.c.revenue.desc())
+    .order_by(by_customer.c.revenue.desc(), by_customer.c.customer_id)
     .limit(DASHBOARD_BEST)
 )
 _PRODUCTS = (
     _of(by_product, by_product.c.product_id, by_product.c.name, by_product.c.quantity, by_product.c.revenue)
-    .order_by(by_product.c.revenue.desc())
+    .order_by(by_product.c.revenue.desc(), by_product.c.product_id)
     .limit(DASHBOARD_BEST)
 )

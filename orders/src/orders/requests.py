@@ -20,7 +20,7 @@ def create_order(order_id: str, body: object, currency: str) -> CreateOrder:
     items = tuple(
         Item(
             product_id=item["productId"],
-            product_name=item.get("productName"),
+            product_name=_said(item.get("productName")),
             quantity=_sure(validation.whole, item["quantity"]),
             price=_sure(lambda price: _exact(price, currency), item["price"]),
         )
@@ -33,18 +33,24 @@ def update_status(order_id: str, body: object, if_version: int | None = None) ->
     """A change of status from its JSON body. Raises ValidationFailed with every fault."""
     _refuse(validation.update_status(order_id, body, tuple(Status)))
     fields = cast("Mapping[str, Any]", body)
-    return UpdateOrderStatus(order_id, Status(fields["status"]), fields.get("reason"), if_version)
+    return UpdateOrderStatus(order_id, Status(fields["status"]), _said(fields.get("reason")), if_version)
 
 
 def cancel_order(order_id: str, body: object, if_version: int | None = None) -> CancelOrder:
     """A cancellation from its JSON body. Raises ValidationFailed with every fault."""
     _refuse(validation.cancel_order(order_id, body))
-    return CancelOrder(order_id, cast("Mapping[str, Any]", body).get("reason"), if_version)
+    fields = cast("Mapping[str, Any]", body)
+    return CancelOrder(order_id, _said(fields.get("reason")), if_version)
 
 
 def _refuse(faults: list[Fault]) -> None:
     if faults:
         raise ValidationFailed(faults)
+
+
+def _said(text: str | None) -> str | None:
+    """A text as it was sent; a blank one says nothing."""
+    return text if text is not None and text.strip() else None
 
 
 def _exact(value: object, currency: str) -> Decimal | None:

@@ -26,7 +26,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: str = DEFAULT_STORE
     currency: str = DEFAULT_CURRENCY
     max_body: int = 1_048_576  # bytes of a request's body
-    max_depth: int = 32  # levels of nesting in a JSON body
     command_seconds: float = 30.0  # how long a command may take before its outcome is called unknown
     stop_seconds: int = 20  # how long a graceful stop waits for requests that were accepted
 
@@ -35,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingRefused(f"the currency must be three capital letters (ISO 4217), not {self.currency!r}")
         if not 0 <= self.port <= 65_535:
             raise SettingRefused(f"the port must be from 0 to 65535, not {self.port}")
-        if min(self.max_body, self.max_depth, self.command_seconds, self.stop_seconds) <= 0:
+        if min(self.max_body, self.command_seconds, self.stop_seconds) <= 0:
             raise SettingRefused("limits must be greater than zero")
 
     @classmethod

@@ -90,10 +90,14 @@ def whole(value: object) -> int | None:
     """A JSON number without a fraction as an int (`2`, and `2.0` too); None if it is anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    # Compared first: to make an int of 1E+1000000 would take all memory.
-    if isinstance(value, Decimal) and value.is_finite() and abs(value) <= 2 * MAX_QUANTITY and value == int(value):
+    # Compared first: to make an int of 1E+1000000 would take all memory, and to make it positive would overflow.
+    if isinstance(value, Decimal) and value.is_finite() and _near(value) and value == int(value):
         return int(value)
     return None
+
+
+def _near(value: Decimal) -> bool:
+    return -MAX_QUANTITY <= value <= MAX_QUANTITY
 
 
 def _items(items: object, currency: str) -> Iterator[Fault]:
@@ -138,7 +142,7 @@ def _quantity(value: object, label: str, path: str) -> Iterator[Fault]:
         yield Fault(f"{label} must be at most {MAX_QUANTITY}", path, "too_large")
     elif quantity is not None and quantity < 1:
         yield Fault(f"{label} must be at least 1", path, "too_small")
-    elif quantity is None and isinstance(value, Decimal) and value.is_finite() and abs(value) > MAX_QUANTITY:
+    elif quantity is None and isinstance(value, Decimal) and value.is_finite() and not _near(value):
         yield Fault(f"{label} must be between 1 and {MAX_QUANTITY}", path, "too_large")
     elif quantity is None:
         yield Fault(f"{label} must be a whole number", path, "type")

@@ -208,3 +208,7 @@ class ViewStore(Protocol):
 
 class Store(EventStore, IdempotencyStore, SnapshotStore, ViewStore, Protocol):
     """A store with all its parts. Open it with `twofold.connect.connect`."""
+
+    async def check(self) -> None:
+        """Return if the store can be read and written now; raise StoreClosed, StoreFailed or StoreBusy if not."""
+        ...

@@ -49,6 +49,7 @@ class MemoryStore:
     ) -> None:
         self._open.close()
         self._views = None
+        self._wake()  # who waits for an append hears that the store is closed
 
     @property
     def dialect(self) -> str:
@@ -61,6 +62,13 @@ class MemoryStore:
             raise StoreClosed("the store is not open")
         return self._views
 
+    def _check_open(self) -> None:
+        _ = self._open
+
+    async def check(self) -> None:
+        """See Store.check."""
+        _ = self._open
+
     # --- the log ----------------------------------------------------------------------------------------------------
 
     async def append(
@@ -72,6 +80,7 @@ class MemoryStore:
         idempotency: Idempotency | None = None,
     ) -> Receipt:
         """See EventStore.append."""
+        self._check_open()
         if not events and idempotency is None:
             raise ValueError("an append without events needs an idempotency key")
         if idempotency is not None and idempotency.key in self._answers:
@@ -124,11 +133,13 @@ class MemoryStore:
 
     async def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
         """See EventStore.read."""
+        self._check_open()
         for recorded in self._streams.get(stream, [])[after:until]:
             yield recorded
 
     async def read_all(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
         """See EventStore.read_all."""
+        self._check_open()
         end = None if limit is None else after + limit
         while page := self._log[after : after + PAGE if end is None else min(after + PAGE, end)]:
             for recorded in page:
@@ -138,11 +149,12 @@ class MemoryStore:
 
     async def head(self) -> int:
         """See EventStore.head."""
+        self._check_open()
         return len(self._log)
 
     async def wait_appended(self, *, after: int) -> None:
         """See EventStore.wait_appended."""
-        while len(self._log) <= after:
+        while await self.head() <= after:
             woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.add(woken)
             try:
@@ -159,10 +171,12 @@ class MemoryStore:
 
     async def recall(self, key: str) -> Remembered | None:
         """See IdempotencyStore.recall."""
+        self._check_open()
         return self._answers.get(key)
 
     async def refuse(self, idempotency: Idempotency, refusal: bytes) -> Remembered:
         """See IdempotencyStore.refuse."""
+        self._check_open()
         known = self._answers.setdefault(idempotency.key, Remembered(idempotency, None, refusal))
         if known.idempotency.fingerprint != idempotency.fingerprint:
             raise IdempotencyKeyReused(idempotency.key)
@@ -170,10 +184,12 @@ class MemoryStore:
 
     async def load_snapshot(self, stream: str) -> Snapshot | None:
         """See SnapshotStore.load_snapshot."""
+        self._check_open()
         return self._snapshots.get(stream)
 
     async def save_snapshot(self, stream: str, snapshot: Snapshot) -> None:
         """See SnapshotStore.save_snapshot."""
+        self._check_open()
         known = self._snapshots.get(stream)
         if known is None or snapshot.version >= known.version:
             self._snapshots[stream] = snapshot
@@ -182,6 +198,7 @@ class MemoryStore:
 
     def attach(self, name: str, fold: Fold) -> None:
         """See ViewStore.attach."""
+        self._check_open()
         self._folds[name] = fold
 
     def _run_folds(self, added: Sequence[Recorded[bytes]]) -> None:
@@ -196,6 +213,7 @@ class MemoryStore:
 
     async def advance(self, name: str, fold: Fold, *, limit: int) -> Progress:
         """See ViewStore.advance."""
+        self._check_open()
         reached = self._checkpoints.get(name, 0)
         events = self._log[reached : reached + limit]
         if events:
@@ -206,12 +224,14 @@ class MemoryStore:
 
     async def reset(self, name: str, work: Callable[[], Work[None]], *, only_new: bool = False) -> None:
         """See ViewStore.reset."""
+        self._check_open()
         if not only_new or name not in self._checkpoints:
             await self.work(work)
             self._checkpoints[name] = 0
 
     async def promote(self, name: str, fold: Fold, *, to: str, swap: Callable[[], Work[None]]) -> Progress:
         """See ViewStore.promote."""
+        self._check_open()
         events = self._log[self._checkpoints.get(name, 0) :]
         with translated(), self._open.transaction():
             if events:
@@ -223,6 +243,7 @@ class MemoryStore:
 
     async def checkpoint(self, name: str) -> int | None:
         """See ViewStore.checkpoint."""
+        self._check_open()
         return self._checkpoints.get(name)
 
     async def work(self, work: Callable[[], Work[T]]) -> T:
@@ -262,4 +283,5 @@ class MemoryMoment:
 
     async def scan(self, query: Fetch) -> list[Row]:
         """See Moment.scan."""
-        return self._connection.rows(*query)
+        with translated():
+            return self._connection.rows(*query)

@@ -55,7 +55,7 @@ def in_doubt(error: Exception) -> bool:
     return isinstance(error, _DOUBTFUL)
 
 
-def translate(error: apsw.Error) -> TwofoldError:
+def translate(error: BaseException) -> TwofoldError:
     """What a driver's exception means to a caller. In each case the transaction stored nothing."""
     match error:
         case apsw.BusyError() | apsw.LockedError():
@@ -70,10 +70,10 @@ def translate(error: apsw.Error) -> TwofoldError:
 
 @contextmanager
 def translated() -> Generator[None]:
-    """Tell a driver's exception in our words."""
+    """Tell a driver's exception in our words. A text that is none any more is met while a row is read."""
     try:
         yield
-    except apsw.Error as error:
+    except (apsw.Error, UnicodeDecodeError) as error:
         raise translate(error) from error
 
 
@@ -94,17 +94,11 @@ class Connection:
         """
         try:
             connection = cls(path)
-            raw = connection._raw
-            raw.set_busy_timeout(BUSY_MILLISECONDS)
-            mode = raw.pragma("journal_mode", "wal")
-            if mode != "wal":
-                raise StoreRefused(f"{path}: there can be no write-ahead log here (journal mode {mode})")
-            raw.pragma("synchronous", "full")
-            raw.pragma("cache_size", -CACHE_KIBIBYTES)
-            if read_only:
-                raw.pragma("query_only", True)
-            else:
-                connection._migrate(path)
+            try:
+                connection._prepare(path, read_only=read_only)
+            except BaseException:
+                connection.close()
+                raise
         except apsw.NotADBError as error:
             raise StoreRefused(f"{path} is not a SQLite file") from error
         except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
@@ -113,16 +107,40 @@ class Connection:
             raise translate(error) from error
         return connection
 
+    def _prepare(self, path: str, *, read_only: bool) -> None:
+        raw = self._raw
+        raw.set_busy_timeout(BUSY_MILLISECONDS)
+        self.run("begin")
+        self._schema(path)  # before anything is changed: the journal mode stays in a file, and it may be another's
+        self.run("rollback")
+        mode = raw.pragma("journal_mode", "wal")
+        if mode != "wal":
+            raise StoreRefused(f"{path}: there can be no write-ahead log here (journal mode {mode})")
+        raw.pragma("synchronous", "full")
+        raw.pragma("cache_size", -CACHE_KIBIBYTES)
+        if read_only:
+            raw.pragma("query_only", True)
+        else:
+            self._migrate(path)
+
+    def _schema(self, path: str) -> int:
+        """The version of the file's schema, 0 in an empty file. Ask inside a transaction: the answer is of one moment.
+
+        Raises StoreRefused if the file is another application's, or newer than this code.
+        """
+        version: int = self._raw.pragma("user_version")
+        owner = self._raw.pragma("application_id")
+        if owner != APPLICATION_ID and (owner or version or self.get("select count(*) from sqlite_schema")):
+            raise StoreRefused(f"{path} is a SQLite file of another application")
+        if version > len(SCHEMAS):
+            raise StoreRefused(f"{path} has schema {version}; this code knows schemas up to {len(SCHEMAS)}")
+        return version
+
     def _migrate(self, path: str) -> None:
         """Create the schema, or bring it up to date, in one transaction: two processes may try at once."""
         raw = self._raw
         with self.transaction():
-            version, owner = raw.pragma("user_version"), raw.pragma("application_id")
-            if owner != APPLICATION_ID and (owner or version or self.get("select count(*) from sqlite_schema")):
-                raise StoreRefused(f"{path} is a SQLite file of another application")
-            if version > len(SCHEMAS):
-                raise StoreRefused(f"{path} has schema {version}; this code knows schemas up to {len(SCHEMAS)}")
-            for script in SCHEMAS[version:]:
+            for script in SCHEMAS[self._schema(path) :]:
                 self.run(resources.files(__package__ or "").joinpath(script).read_text("utf-8"))
             raw.pragma("application_id", APPLICATION_ID)
             raw.pragma("user_version", len(SCHEMAS))

@@ -57,8 +57,11 @@ def append(
     rows = [row_of(event, stream, version + n, head + n, at) for n, event in enumerate(events, start=1)]
     try:
         connection.run_many(INSERT, rows)
-    except DuplicateError as error:
-        raise EventIdTaken(stream) from error  # the versions were looked at above, so it is an id
+    except DuplicateError as error:  # the versions were looked at above, so it is an id
+        repeated = _repeated(connection, stream, events)
+        if isinstance(repeated, Receipt):  # all are there, so the first row was refused already: nothing was written
+            return repeated
+        raise EventIdTaken(stream) from error
     transaction.appended += [
         recorded_of(event, stream, version + n, head + n, at) for n, event in enumerate(events, start=1)
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
@@ -50,20 +50,24 @@ class SqliteStore:
         self._waiting: set[asyncio.Future[None]] = set()
 
     async def __aenter__(self) -> Self:
-        writing = await asyncio.to_thread(Connection.open, self._path)  # may wait for another process
-        self._opened = _Opened(
-            Writer(writing, self._wake),
-            writing,
-            Connection.open(self._path, read_only=True),
-            Connection.open(self._path, read_only=True),
-            ThreadPoolExecutor(max_workers=1, thread_name_prefix="twofold-sqlite-scan"),
-        )
+        async with AsyncExitStack() as stack:
+            connections: list[Connection] = []
+            for read_only in (False, True, True):
+                # On a thread: it may wait for another process.
+                connection = await asyncio.to_thread(Connection.open, self._path, read_only=read_only)
+                stack.callback(connection.close)
+                connections.append(connection)
+            writing, reading, scanning = connections
+            scanner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="twofold-sqlite-scan")
+            self._opened = _Opened(Writer(writing, self._wake), writing, reading, scanning, scanner)
+            stack.pop_all()  # all are open: from now on __aexit__ closes them
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         opened, self._opened = self._open, None
+        self._wake()  # who waits for an append hears that the store is closed
         await opened.writer.close()
         await asyncio.to_thread(opened.scanner.shutdown)
         for connection in (opened.scanning, opened.reading, opened.writing):
@@ -79,6 +83,11 @@ class SqliteStore:
         if self._opened is None:
             raise StoreClosed("the store is not open")
         return self._opened
+
+    async def check(self) -> None:
+        """See Store.check."""
+        self._open.writer.check()
+        await self.head()
 
     # --- the log ----------------------------------------------------------------------------------------------------
 
@@ -222,25 +231,33 @@ class SqliteStore:
     @asynccontextmanager
     async def moment(self) -> AsyncGenerator[Moment]:
         """See ViewStore.moment. The write-ahead log cannot shrink as long as it is open."""
+        _ = self._open  # raises StoreClosed
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="twofold-sqlite-moment")
         with translated():
             connection = Connection.open(self._path, read_only=True)
-            try:
+        try:
+            with translated():
                 connection.run("begin")
-                yield SqliteMoment(connection)
-            finally:
-                connection.close()
+                head(connection)  # it is the first read that fixes what the transaction sees
+            yield SqliteMoment(connection, thread)
+        finally:
+            await asyncio.to_thread(thread.shutdown)  # a read may still run although its caller has gone
+            connection.close()
 
 
 class SqliteMoment:
-    """A `Moment`: a read transaction, whose reads run on threads."""
+    """A `Moment`: a read transaction, whose reads run one after the other on a thread."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, thread: ThreadPoolExecutor) -> None:
         self._connection = connection
+        self._thread = thread
 
     async def checkpoint(self, name: str) -> int | None:
         """See Moment.checkpoint."""
-        return checkpoint(self._connection, name)
+        with translated():
+            return await asyncio.get_running_loop().run_in_executor(self._thread, checkpoint, self._connection, name)
 
     async def scan(self, query: Fetch) -> list[Row]:
         """See Moment.scan."""
-        return await asyncio.to_thread(self._connection.rows, *query)
+        with translated():
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.rows, *query)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
@@ -77,14 +78,18 @@ class Writer:
         """Run the fold in the transaction of every append from now on."""
         self._folds = {**self._folds, name: fold}
 
-    async def submit(self, run: Callable[[Transaction], T | Refused], subject: str) -> T:
-        """Have the job done and committed. Raises what it raises, or why it could not be committed."""
+    def check(self) -> None:
+        """Raise StoreClosed, StoreFailed or StoreBusy if nothing can be submitted now."""
         if self._closed:
             raise StoreClosed("the store is closed")
         if self._failure is not None:
             raise StoreFailed(*self._failure.args)
         if self._queue.qsize() >= WAITING_LIMIT:
             raise StoreBusy(f"{WAITING_LIMIT} appends are waiting already")
+
+    async def submit(self, run: Callable[[Transaction], T | Refused], subject: str) -> T:
+        """Have the job done and committed. Raises what it raises, or why it could not be committed."""
+        self.check()
         job: Job[T] = Job(run, subject, self._loop.create_future())
         self._queue.put(job)
         return await job.outcome
@@ -125,8 +130,9 @@ class Writer:
                 outcomes = self._run_apart(jobs)
             committing = True
             connection.run("commit")
-        except DriverError as error:
-            self._connection.roll_back()
+        except BaseException as error:  # whatever it is, and it may be of a fold: those who wait must hear of it
+            with suppress(DriverError):  # the error was the disk's: it may well be met again
+                connection.roll_back()
             return self._failed(jobs, error, committing=committing)
         return outcomes
 
@@ -171,10 +177,11 @@ class Writer:
             events = appended
             if reached != appended[0].position - 1:  # another process appended without this fold
                 events = [recorded_from(row) for row in connection.rows(READ_ALL, (reached, -1))]
-            drive_fold(connection, name, fold, events)
+            if events:  # none where another job of the group has brought the fold here
+                drive_fold(connection, name, fold, events)
             save_checkpoint(connection, name, appended[-1].position)
 
-    def _failed(self, jobs: Sequence[Job[Any]], error: DriverError, *, committing: bool) -> list[Outcome]:
+    def _failed(self, jobs: Sequence[Job[Any]], error: BaseException, *, committing: bool) -> list[Outcome]:
         told = translate(error)
         if isinstance(told, StoreFailed):
             # A failed fsync must not be tried again: the kernel may have dropped the pages. Stop writing.

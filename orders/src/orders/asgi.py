@@ -1,0 +1,26 @@
+"""The ASGI application of the order service: any server can run it, any application mount it."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from starlette.applications import Starlette
+from twofold.http import openapi, pages, problems
+
+from orders.app import OrderService
+from orders.http import OrdersApi, explain
+from orders.operations import operations
+from orders.settings import Settings
+
+TITLE = "Orders"
+DESCRIPTION = "An e-commerce order service: CQRS and event sourcing on Twofold."
+
+
+def application(service: OrderService, settings: Settings) -> Starlette:
+    """The application over a service that is open already, and stays open as long as the application runs."""
+    served = operations(OrdersApi(service, settings))
+    description = openapi.document(TITLE, version("orders"), DESCRIPTION, served)
+    return Starlette(
+        routes=[*openapi.routes(served), *pages.health(service.store.check), *pages.documentation(description)],
+        exception_handlers=problems.handlers(explain),
+    )

@@ -1,0 +1,255 @@
+"""The order service by HTTP: each handler reads a request, sends one message, and renders the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote, urlencode
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from twofold.http.answers import answer_once, encode, json_response
+from twofold.http.problems import PreconditionFailed, Problem
+from twofold.http.requests import (
+    Parameters,
+    entity_tag,
+    matches_none_of,
+    read_body,
+    read_idempotency,
+    read_if_match,
+    read_json,
+)
+from uuid_utils.compat import uuid7
+
+from orders import requests
+from orders.app import OrderService
+from orders.bodies import Changed, Created, History, HistoryEvent
+from orders.cursors import Sort
+from orders.domain import (
+    CancelOrder,
+    OrderExists,
+    OrderNotFound,
+    Status,
+    TransitionForbidden,
+    UpdateOrderStatus,
+    codec,
+    orders,
+)
+from orders.queries import GetDashboard, GetOrder, GetOrdersByCustomer, SearchOrders
+from orders.settings import Settings
+from twofold import Conflict, Metadata, Receipt, TwofoldError
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+MAX_PAGE = 100_000
+MAX_VERSION = 2**31 - 1
+
+
+def explain(error: TwofoldError) -> Problem | None:
+    """What a client is told of the domain's own errors."""
+    match error:
+        case OrderNotFound():
+            return Problem(404, "order-not-found", "Order not found")
+        case OrderExists():
+            return Problem(409, "order-exists", "Order exists already")
+        case TransitionForbidden(previous=previous, new=new):
+            return Problem(409, "transition-forbidden", str(error), previousStatus=previous, newStatus=new)
+        case _:
+            return None
+
+
+class OrdersApi:
+    """The handlers, over a running service."""
+
+    def __init__(self, service: OrderService, settings: Settings) -> None:
+        self._store = service.store
+        self._commands = service.commands
+        self._queries = service.queries
+        self._settings = settings
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+
+    async def create_order(self, request: Request) -> Response:
+        """POST /orders."""
+        body = await read_body(request, limit=self._settings.max_body)
+        command = requests.create_order(str(uuid7()), read_json(request, body), self._settings.currency)
+
+        def created(receipt: Receipt) -> Response:
+            order_id = receipt.stream.removeprefix("order-")  # of the first such request, if this one repeats it
+            headers = {"Location": f"{_root(request)}/orders/{order_id}", "ETag": entity_tag(receipt.version)}
+            return json_response(encode(Created(order_id)), 201, headers)
+
+        async def create(metadata: Metadata) -> Receipt:
+            return await self._commands.execute(command, metadata)
+
+        return await self._answer(request, body, create, created)
+
+    async def update_status(self, request: Request) -> Response:
+        """PATCH /orders/{order_id}/status."""
+        body = await read_body(request, limit=self._settings.max_body)
+        command = requests.update_status(request.path_params["order_id"], read_json(request, body))
+        return await self._change(request, body, command, command.status)
+
+    async def cancel_order(self, request: Request) -> Response:
+        """POST /orders/{order_id}/cancel."""
+        body = await read_body(request, limit=self._settings.max_body)
+        command = requests.cancel_order(request.path_params["order_id"], read_json(request, body, optional=True))
+        return await self._change(request, body, command, Status.CANCELLED)
+
+    async def _change(
+        self, request: Request, body: bytes, command: UpdateOrderStatus | CancelOrder, status: Status
+    ) -> Response:
+        allowed = read_if_match(request)
+
+        def changed(receipt: Receipt) -> Response:
+            headers = {"ETag": entity_tag(receipt.version)}
+            return json_response(encode(Changed(command.order_id, status)), headers=headers)
+
+        async def change(metadata: Metadata) -> Receipt:
+            if allowed is None:
+                return await self._commands.execute(command, metadata)
+            document = await self._queries.ask(GetOrder(command.order_id))
+            if document is None:
+                raise OrderNotFound(command.order_id)
+            if document.version not in allowed:
+                raise PreconditionFailed(document.version)
+            try:
+                conditional = msgspec.structs.replace(command, if_version=document.version)
+                return await self._commands.execute(conditional, metadata)
+            except Conflict as conflict:
+                raise PreconditionFailed(conflict.actual) from conflict
+
+        return await self._answer(request, body, change, changed)
+
+    async def _answer(
+        self,
+        request: Request,
+        body: bytes,
+        execute: Callable[[Metadata], Awaitable[Receipt]],
+        render: Callable[[Receipt], Response],
+    ) -> Response:
+        return await answer_once(self._store, read_idempotency(request, body), execute, render, explain)
+
+    # --- queries ----------------------------------------------------------------------------------------------------
+
+    async def get_order(self, request: Request) -> Response:
+        """GET /orders/{order_id}, now or as it was at ?version=N."""
+        parameters = Parameters(request, ("version",))
+        version = parameters.whole("version", "Version", default=None, least=1, most=MAX_VERSION)
+        parameters.check()
+        document = await self._queries.ask(GetOrder(request.path_params["order_id"], version))
+        if document is None:
+            raise Problem(404, "order-not-found", "Order not found" if version is None else "Order version not found")
+        etag = entity_tag(document.version)
+        if not matches_none_of(request, etag):
+            return Response(status_code=304, headers={"ETag": etag})
+        return json_response(bytes(document.body), headers={"ETag": etag})
+
+    async def get_history(self, request: Request) -> Response:
+        """GET /orders/{order_id}/events. An order has few events: it cannot go in circles."""
+        order_id: str = request.path_params["order_id"]
+        events = [
+            HistoryEvent(
+                id=recorded.id,
+                type=recorded.type,
+                schema=recorded.schema,
+                version=recorded.version,
+                position=recorded.position,
+                data=recorded.data,
+                at=recorded.metadata.at,
+                recorded_at=recorded.recorded_at,
+                message_id=recorded.metadata.message_id,
+                correlation_id=recorded.metadata.correlation_id,
+                causation_id=recorded.metadata.causation_id,
+                actor=recorded.metadata.actor,
+            )
+            async for stored in self._store.read(orders.stream(order_id))
+            for recorded in (codec.decode(stored),)
+        ]
+        if not events:
+            raise OrderNotFound(order_id)
+        return json_response(encode(History(order_id, events)))
+
+    async def get_orders_by_customer(self, request: Request) -> Response:
+        """GET /customers/{customer_id}/orders."""
+        parameters = Parameters(request, ("status", "page", "limit", "cursor"))
+        status = parameters.choice("status", "Status", Status)
+        page = parameters.whole("page", "Page", default=1, least=1, most=MAX_PAGE)
+        limit = parameters.whole("limit", "Limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT)
+        cursor = parameters.text("cursor")
+        parameters.check()
+        customer_id: str = request.path_params["customer_id"]
+        query = GetOrdersByCustomer(customer_id, status, page, limit, cursor)
+        found = await self._queries.ask(query)
+        path = f"{_root(request)}/customers/{quote(customer_id, safe='')}/orders"
+        last = max(1, -(-found.total // limit))
+        links = {"first": {"page": 1}, "last": {"page": last}}
+        if cursor is None and page > 1:
+            links["prev"] = {"page": page - 1}
+        if cursor is None and found.cursor is not None:
+            links["next"] = {"page": page + 1}
+        given = {"status": status, "limit": limit}
+        rendered = [_link(path, rel, {**given, **more}) for rel, more in links.items()]
+        if cursor is not None and found.cursor is not None:
+            rendered.append(_link(path, "next", {**given, "cursor": found.cursor}))
+        return json_response(encode(found), headers={"Link": ", ".join(rendered)})
+
+    async def search(self, request: Request) -> Response:
+        """GET /orders."""
+        parameters = Parameters(request, ("q", "status", "from", "to", "min", "max", "sort", "cursor", "limit"))
+        query = SearchOrders(
+            text=parameters.text("q"),
+            status=parameters.choice("status", "Status", Status),
+            created_from=parameters.read("from", "From", "a date or a time (ISO 8601)", _moment),
+            created_to=parameters.read("to", "To", "a date or a time (ISO 8601)", _end_of),
+            least=parameters.amount("min", "Min"),
+            most=parameters.amount("max", "Max"),
+            sort=parameters.choice("sort", "Sort", Sort) or Sort.NEWEST,
+            limit=parameters.whole("limit", "Limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT),
+            cursor=parameters.text("cursor"),
+            currency=self._settings.currency,
+        )
+        parameters.check()
+        found = await self._queries.ask(query)
+        headers: dict[str, str] = {}
+        if found.cursor is not None:
+            given = {name: value for name, value in request.query_params.items() if name != "cursor"}
+            headers["Link"] = _link(f"{_root(request)}/orders", "next", {**given, "cursor": found.cursor})
+        return json_response(encode(found), headers=headers)
+
+    async def get_dashboard(self, request: Request) -> Response:
+        """GET /dashboard."""
+        Parameters(request, ()).check()
+        return json_response(encode(await self._queries.ask(GetDashboard(self._settings.currency))))
+
+
+def _root(request: Request) -> str:
+    """The path under which the application is mounted; empty at the root."""
+    root: str = request.scope.get("root_path", "")
+    return root
+
+
+def _link(path: str, rel: str, parameters: dict[str, object]) -> str:
+    given = {name: str(value) for name, value in parameters.items() if value is not None}
+    return f'<{path}?{urlencode(given)}>; rel="{rel}"'
+
+
+def _moment(text: str) -> datetime | None:
+    """A date (its beginning) or a time; UTC where it names no zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _end_of(text: str) -> datetime | None:
+    """A date (its end) or a time; UTC where it names no zone."""
+    moment = _moment(text)
+    if moment is None or len(text) > len("2026-11-23"):
+        return moment
+    try:
+        return moment + timedelta(days=1, microseconds=-1)
+    except OverflowError:
+        return None

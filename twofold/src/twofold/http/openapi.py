@@ -1,0 +1,168 @@
+"""An OpenAPI 3.1 document, generated from the operations that are served and the types of their messages.
+
+An operation is declared once: the router serves it and the document describes it, so the two cannot part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, cast
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from twofold.http.problems import MEDIA_TYPE, Problem
+
+Handler = Callable[[Request], Awaitable[Response]]
+JsonSchema = Mapping[str, Any]
+
+
+class ProblemFault(msgspec.Struct, frozen=True):
+    """One fault of a request that was not valid."""
+
+    message: str
+    path: str
+    code: str
+
+
+class ProblemDetails(msgspec.Struct, frozen=True):
+    """RFC 9457 problem details; `error` says it in one sentence, `details` and `errors` list what was not valid."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    error: str
+    details: list[str] | msgspec.UnsetType = msgspec.UNSET
+    errors: list[ProblemFault] | msgspec.UnsetType = msgspec.UNSET
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of an operation: where it stands (`path`, `query` or `header`), its schema, and what it means."""
+
+    name: str
+    where: str
+    schema: JsonSchema
+    description: str
+
+    def described(self) -> dict[str, Any]:
+        """The parameter as OpenAPI says it."""
+        return {
+            "name": self.name,
+            "in": self.where,
+            "required": self.where == "path",
+            "schema": dict(self.schema),
+            "description": self.description,
+        }
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method on one path: who handles it, what it takes, what it answers.
+
+    `answers` gives the type of the JSON of each status, None for an answer without a body; `problems` the statuses of
+    problem details. `body` is the type of the JSON body; `body_optional` lets it be left out.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    handler: Handler
+    answers: Mapping[int, Any]
+    problems: Sequence[int] = ()
+    parameters: Sequence[Parameter] = ()
+    body: Any = None
+    body_optional: bool = False
+    headers: Mapping[int, Sequence[str]] = field(default_factory=dict[int, Sequence[str]])
+
+
+def routes(operations: Sequence[Operation]) -> list[Route]:
+    """A route for each path, which answers 405 with all its methods in Allow."""
+    by_path: dict[str, dict[str, Handler]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, {})[operation.method] = operation.handler
+    return [_route(path, methods) for path, methods in by_path.items()]
+
+
+def _route(path: str, methods: Mapping[str, Handler]) -> Route:
+    allowed = sorted({*methods, *(("HEAD",) if "GET" in methods else ())})
+    if len(methods) == 1:
+        ((method, handler),) = methods.items()
+        return Route(path, handler, methods=[method])
+
+    async def dispatch(request: Request) -> Response:
+        handler = methods["GET" if request.method == "HEAD" else request.method]
+        return await handler(request)
+
+    return Route(path, dispatch, methods=allowed)
+
+
+def document(title: str, version: str, description: str, operations: Sequence[Operation]) -> bytes:
+    """The OpenAPI document as JSON."""
+    types = [kind for operation in operations for kind in (operation.body, *operation.answers.values()) if kind]
+    types.append(ProblemDetails)
+    refs, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schemas = {str(kind): schema for kind, schema in zip(types, refs, strict=True)}
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        path = operation.path.replace(":path}", "}")
+        paths.setdefault(path, {})[operation.method.lower()] = _described(operation, schemas)
+    answer = {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, "description": description},
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+    return msgspec.json.encode(_decimals_as_numbers(answer))
+
+
+def _described(operation: Operation, schemas: Mapping[str, JsonSchema]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "parameters": [parameter.described() for parameter in operation.parameters],
+        "responses": {
+            str(status): _answer(status, "application/json", schemas[str(kind)] if kind else None)
+            for status, kind in operation.answers.items()
+        },
+    }
+    for status, names in operation.headers.items():
+        headers = {name: {"schema": {"type": "string"}, "required": True} for name in names}
+        described["responses"][str(status)]["headers"] = headers
+    for status in operation.problems:
+        described["responses"][str(status)] = _answer(status, MEDIA_TYPE, schemas[str(ProblemDetails)])
+    if operation.body is not None:
+        content = {"application/json": {"schema": schemas[str(operation.body)]}}
+        described["requestBody"] = {"required": not operation.body_optional, "content": content}
+    return described
+
+
+def _answer(status: int, media_type: str, schema: JsonSchema | None) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+    if schema is not None:
+        answer["content"] = {media_type: {"schema": schema}}
+    return answer
+
+
+def _decimals_as_numbers(value: object) -> object:
+    """msgspec describes a decimal as text; here it is sent as a JSON number."""
+    if isinstance(value, dict):
+        members = {**cast("dict[str, object]", value)}
+        if members.get("format") == "decimal":
+            members.pop("format")
+            members["type"] = "number" if members["type"] == "string" else members["type"]
+        return {name: _decimals_as_numbers(member) for name, member in members.items()}
+    if isinstance(value, list):
+        return [_decimals_as_numbers(item) for item in cast("list[object]", value)]
+    return value
+
+
+def not_found(error: str) -> Problem:
+    """The problem of a thing that is not there."""
+    return Problem(404, "not-found", error)

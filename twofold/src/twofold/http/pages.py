@@ -1,0 +1,93 @@
+"""The API's own pages: its OpenAPI document, a page to read and try it that needs no other host, and its health."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+from importlib import resources
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from twofold.errors import TwofoldError
+from twofold.http.answers import json_response
+from twofold.http.problems import Problem
+
+SWAGGER_UI = "swagger-ui-5.35.0"
+
+_PAGE = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>API</title>
+<link rel="stylesheet" href="docs/{SWAGGER_UI}.css">
+<link rel="icon" href="data:,">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<noscript>The API is described in <a href="openapi.json">openapi.json</a>.</noscript>
+<script src="docs/{SWAGGER_UI}.js"></script>
+<script src="docs/start.js"></script>
+</body>
+</html>
+"""
+_START = """SwaggerUIBundle({
+  url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null, tryItOutEnabled: true
+})
+"""
+_POLICY = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self';"
+    " style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # the version is in the name
+
+
+def documentation(openapi: bytes) -> list[Route]:
+    """Routes of /openapi.json, /docs and the files of that page."""
+
+    async def document(_request: Request) -> Response:
+        return json_response(openapi)
+
+    async def page(_request: Request) -> Response:
+        return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY})
+
+    async def start(_request: Request) -> Response:
+        return Response(_START, media_type="text/javascript")
+
+    return [
+        Route("/openapi.json", document, methods=["GET"]),
+        Route("/docs", page, methods=["GET"]),
+        Route("/docs/start.js", start, methods=["GET"]),
+        Route(f"/docs/{SWAGGER_UI}.js", _file(f"{SWAGGER_UI}.js", "text/javascript"), methods=["GET"]),
+        Route(f"/docs/{SWAGGER_UI}.css", _file(f"{SWAGGER_UI}.css", "text/css"), methods=["GET"]),
+    ]
+
+
+def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    async def file(_request: Request) -> Response:
+        return Response(_content(name), headers=_FOR_EVER, media_type=media_type)
+
+    return file
+
+
+@cache
+def _content(name: str) -> bytes:
+    return resources.files("twofold.http").joinpath("static", name).read_bytes()
+
+
+def health(check: Callable[[], Awaitable[None]]) -> list[Route]:
+    """Routes of /livez (the process answers) and /readyz (it can do its work: `check` raises why it cannot)."""
+
+    async def live(_request: Request) -> Response:
+        return json_response(b'{"status":"live"}')
+
+    async def ready(_request: Request) -> Response:
+        try:
+            await check()
+        except TwofoldError as error:
+            raise Problem(503, "not-ready", f"Not ready: {error}", headers={"Retry-After": "1"}) from error
+        return json_response(b'{"status":"ready"}')
+
+    return [Route("/livez", live, methods=["GET"]), Route("/readyz", ready, methods=["GET"])]

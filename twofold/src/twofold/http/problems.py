@@ -1,0 +1,149 @@
+"""Errors as a client is told them: RFC 9457 problem details, never a stack, never a 500 for a client's mistake.
+
+Beside the standard members a problem carries `error` (one sentence) and, where a message was not valid, `details` (all
+the sentences) and `errors` (each with its sentence, path and code).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from twofold.errors import (
+    Conflict,
+    IdempotencyKeyReused,
+    OutcomeUnknown,
+    StoreFailed,
+    StoreUnavailable,
+    TimedOut,
+    TwofoldError,
+    ValidationFailed,
+)
+
+log = logging.getLogger("twofold.http")
+
+MEDIA_TYPE = "application/problem+json"
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class PreconditionFailed(TwofoldError):
+    """The client's If-Match does not allow the version that the thing is at."""
+
+    def __init__(self, actual: int) -> None:
+        self.actual = actual
+        super().__init__(f"it is at version {actual}")
+
+
+class Problem(Exception):
+    """An answer that is a problem. `type` is a stable word for a program; `more` are members of the problem's own."""
+
+    def __init__(
+        self,
+        status: int,
+        type: str,
+        error: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **more: object,
+    ) -> None:
+        super().__init__(error)
+        self.status = status
+        self.type = type
+        self.error = error
+        self.headers = dict(headers or {})
+        self.more = more
+
+    def body(self) -> bytes:
+        """The problem as JSON."""
+        return _encode(
+            {
+                "type": f"urn:twofold:problem:{self.type}",
+                "title": HTTPStatus(self.status).phrase,
+                "status": self.status,
+                "detail": str(self),
+                "error": self.error,
+                **self.more,
+            }
+        )
+
+    def response(self) -> Response:
+        """The problem as a response."""
+        return Response(self.body(), self.status, self.headers, MEDIA_TYPE)
+
+
+def stored_problem(body: bytes) -> Response:
+    """A problem that was kept under an idempotency key, as the response that it was."""
+    status = msgspec.json.decode(body, type=_Status).status
+    return Response(body, status, media_type=MEDIA_TYPE)
+
+
+class _Status(msgspec.Struct):
+    status: int
+
+
+Explain = Callable[[TwofoldError], Problem | None]
+"""Says what problem a domain's error is; None for an error that it does not know."""
+
+
+def problem_of(error: Exception, explain: Explain = lambda _error: None) -> Problem:
+    """What a client is told of an error."""
+    if isinstance(error, TwofoldError):
+        return explain(error) or _own(error)
+    return _INTERNAL
+
+
+_INTERNAL = Problem(500, "internal", "The service failed; the fault is not yours")
+
+
+def _own(error: TwofoldError) -> Problem:
+    match error:
+        case ValidationFailed(faults=faults):
+            return Problem(
+                400,
+                "validation",
+                "Validation failed",
+                details=[fault.message for fault in faults],
+                errors=list(faults),
+            )
+        case Conflict(expected=expected, actual=actual):
+            text = "It was changed by others meanwhile; read it and try again"
+            return Problem(409, "conflict", text, expectedVersion=expected, actualVersion=actual)
+        case PreconditionFailed(actual=actual):
+            text = "It is at another version than If-Match says"
+            return Problem(412, "precondition-failed", text, actualVersion=actual)
+        case IdempotencyKeyReused():
+            return Problem(422, "idempotency-key-reused", "The Idempotency-Key was used for a different request")
+        case StoreUnavailable():
+            return Problem(503, "busy", "The service cannot take this now; try again", headers={"Retry-After": "1"})
+        case StoreFailed():
+            return Problem(503, "store-failed", "The service cannot write", headers={"Retry-After": "60"})
+        case OutcomeUnknown() | TimedOut():
+            text = "It is unknown whether the request took effect; send it again with the same Idempotency-Key"
+            return Problem(503, "outcome-unknown", text, headers={"Retry-After": "1"})
+        case _:
+            return _INTERNAL
+
+
+def handlers(explain: Explain) -> Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]:
+    """Starlette's exception handlers: every error leaves as a problem."""
+
+    async def told(request: Request, error: Exception) -> Response:
+        problem = error if isinstance(error, Problem) else problem_of(error, explain)
+        if problem.status >= 500:  # the path may name a person: it is not logged
+            log.error("%s failed: %s", request.method, type(error).__name__, exc_info=error)
+        return problem.response()
+
+    async def routed(_request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            return _INTERNAL.response()
+        text = {404: "There is nothing here", 405: "This method is not allowed here"}.get(error.status_code)
+        return Problem(error.status_code, "http", text or error.detail, headers=error.headers).response()
+
+    return {Problem: told, TwofoldError: told, HTTPException: routed, Exception: told}

@@ -1,0 +1,201 @@
+"""What a request says, read within limits: its JSON body, its parameters, its conditions, its idempotency key."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from enum import StrEnum
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from twofold.errors import Fault, ValidationFailed
+from twofold.http.problems import Problem
+from twofold.messages import Idempotency
+
+S = TypeVar("S", bound=StrEnum)
+T = TypeVar("T")
+D = TypeVar("D", int, None)
+
+BODY_SECONDS = 30.0  # how long a client may take to send a body
+LONGEST_KEY = 255  # characters of an idempotency key
+LONGEST_PARAMETER = 500  # characters of a query parameter
+
+_JSON = re.compile(r"application/([\w.+-]+\+)?json", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
+_ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except ArithmeticError:  # an exponent that no decimal has room for
+        return Decimal("Infinity")
+
+
+_decode = msgspec.json.Decoder(float_hook=_decimal).decode
+
+
+async def read_body(request: Request, *, limit: int) -> bytes:
+    """The body, of at most `limit` bytes. Raises a Problem: 413, or 408 for a client that takes too long."""
+    too_large = Problem(413, "too-large", f"The body must have at most {limit} bytes")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise too_large
+                chunks.append(chunk)
+    except TimeoutError:
+        raise Problem(408, "timeout", "The body did not arrive in time") from None
+    except ClientDisconnect:
+        raise Problem(400, "disconnected", "The body broke off") from None
+    return b"".join(chunks)
+
+
+def read_json(request: Request, body: bytes, *, optional: bool = False) -> object:
+    """The JSON of a body; numbers with a point or an exponent are decimals. An `optional` body may be empty: `{}`.
+
+    Raises a Problem: 415 for another content type, 400 for what is not JSON.
+    """
+    if not body and optional:
+        return {}
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    encoding = request.headers.get("content-encoding", "identity")
+    if not _JSON.fullmatch(content_type) or encoding.strip().lower() != "identity":
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        raise Problem(415, "media-type", "The body must be application/json", headers=headers)
+    try:
+        return _decode(body)
+    except RecursionError:
+        raise Problem(400, "malformed", "The JSON is nested too deep") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise Problem(400, "malformed", f"The body is not JSON: {error}") from None
+
+
+def read_idempotency(request: Request, body: bytes) -> Idempotency | None:
+    """The request's Idempotency-Key (IETF draft -07, quoted or raw), with the fingerprint of the request."""
+    raw = request.headers.get("idempotency-key")
+    if raw is None:
+        return None
+    key = raw.strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = re.sub(r"\\(.)", r"\1", key[1:-1])
+    if not key or len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
+        text = f"Idempotency-Key must have 1 to {LONGEST_KEY} printable ASCII characters"
+        raise ValidationFailed([Fault(text, "Idempotency-Key", "header")])
+    conditions = request.headers.get("if-match", "")
+    said = "\0".join((request.method, request.url.path, conditions)).encode()
+    return Idempotency(key, hashlib.sha256(said + b"\0" + body).hexdigest())
+
+
+def read_if_match(request: Request) -> frozenset[int] | None:
+    """The versions that If-Match allows; None if it is not there or allows any. A tag that is no version matches none.
+
+    Raises ValidationFailed for a header that is not a list of entity tags.
+    """
+    header = request.headers.get("if-match")
+    if header is None or header.strip() == "*":
+        return None
+    tags = _tags(header, "If-Match")
+    return frozenset(int(tag) for weak, tag in tags if not weak and re.fullmatch(r"[0-9]{1,18}", tag))
+
+
+def matches_none_of(request: Request, etag: str) -> bool:
+    """Whether If-None-Match lets a GET be answered in full, and not with 304."""
+    header = request.headers.get("if-none-match")
+    if header is None:
+        return True
+    if header.strip() == "*":
+        return False
+    return all(f'"{tag}"' != etag for _, tag in _tags(header, "If-None-Match"))
+
+
+def _tags(header: str, name: str) -> list[tuple[str, str]]:
+    parts = [part.strip() for part in header.split(",")]
+    found = [_ETAG.fullmatch(part) for part in parts if part]
+    tags = [(match[1] or "", match[2]) for match in found if match is not None]
+    if not tags or len(tags) < len(found):
+        raise ValidationFailed([Fault(f'{name} must be * or a list of entity tags like "3"', name, "header")])
+    return tags
+
+
+def entity_tag(version: int) -> str:
+    """The ETag of a version of a stream."""
+    return f'"{version}"'
+
+
+class Parameters:
+    """The parameters of a query string. Each read notes its fault; `check` raises all of them at once."""
+
+    def __init__(self, request: Request, known: Sequence[str]) -> None:
+        self._values: dict[str, str] = {}
+        self._faults: list[Fault] = []
+        for name, value in request.query_params.multi_items():
+            if name not in known:
+                self._fault(f"Unknown parameter: {name[:50]}", name[:50], "unknown_field")
+            elif name in self._values:
+                self._fault(f"Parameter {name} is given twice", name, "repeated")
+            elif len(value) > LONGEST_PARAMETER:
+                self._fault(f"Parameter {name} must have at most {LONGEST_PARAMETER} characters", name, "too_long")
+            else:
+                self._values[name] = value
+
+    def text(self, name: str) -> str | None:
+        """A text; None if it is missing or empty."""
+        return self._values.get(name) or None
+
+    def whole(self, name: str, label: str, *, default: D, least: int, most: int) -> int | D:
+        """A whole number within bounds."""
+        value = self.text(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"[0-9]{1,18}", value):
+            self._fault(f"{label} must be a whole number", name, "type")
+        elif int(value) < least:
+            self._fault(f"{label} must be at least {least}", name, "too_small")
+        elif int(value) > most:
+            self._fault(f"{label} must be at most {most}", name, "too_large")
+        else:
+            return int(value)
+        return default
+
+    def amount(self, name: str, label: str) -> Decimal | None:
+        """A decimal, not negative."""
+        return self._read(name, label, "a number", lambda text: Decimal(text) if _NUMBER.fullmatch(text) else None)
+
+    def choice(self, name: str, label: str, choices: type[S]) -> S | None:
+        """One of a few words."""
+        value = self.text(name)
+        if value is not None and value not in tuple(choices):
+            self._fault(f"{label} must be one of: {', '.join(choices)}", name, "unknown")
+            return None
+        return None if value is None else choices(value)
+
+    def read(self, name: str, label: str, kind: str, parse: Callable[[str], T | None]) -> T | None:
+        """What `parse` makes of the text; a fault says that it must be of this kind where that is None."""
+        return self._read(name, label, kind, parse)
+
+    def _read(self, name: str, label: str, kind: str, parse: Callable[[str], T | None]) -> T | None:
+        value = self.text(name)
+        parsed = None if value is None else parse(value)
+        if value is not None and parsed is None:
+            self._fault(f"{label} must be {kind}", name, "type")
+        return parsed
+
+    def check(self) -> None:
+        """Raise ValidationFailed if anything was at fault."""
+        if self._faults:
+            raise ValidationFailed(self._faults)
+
+    def _fault(self, message: str, path: str, code: str) -> None:
+        self._faults.append(Fault(message, path, code))
