@@ -65,7 +65,7 @@ check: setup
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/mypy twofold/src twofold/tests
-	$(BIN)/mypy orders/src orders/tests
+	$(BIN)/mypy orders/src orders/tests bench
 	$(BIN)/lint-imports --no-logo
 
 format: setup

@@ -52,7 +52,7 @@ def _commands(store: Store, seconds: float) -> CommandBus:
 
     @bus.handles(CreateOrder)
     async def create_order(command: CreateOrder, metadata: Metadata) -> Receipt:
-        return await orders.transact(store, command, metadata)
+        return await orders.transact(store, command, metadata, new=True)
 
     @bus.handles(UpdateOrderStatus)
     async def update_order_status(command: UpdateOrderStatus, metadata: Metadata) -> Receipt:

@@ -20,7 +20,9 @@ def application(service: OrderService, settings: Settings) -> Starlette:
     """The application over a service that is open already, and stays open as long as the application runs."""
     served = operations(OrdersApi(service, settings))
     description = openapi.document(TITLE, version("orders"), DESCRIPTION, served)
-    return Starlette(
+    app = Starlette(
         routes=[*openapi.routes(served), *pages.health(service.store.check), *pages.documentation(description)],
         exception_handlers=problems.handlers(explain),
     )
+    app.router.redirect_slashes = False  # a path is there or it is not: no redirect to where the Host header says
+    return app

@@ -6,19 +6,174 @@ Each command imports what it needs when it is run, so that `orders serve` and `-
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
+import msgspec
 import typer
 from twofold.cli.terminal import AfterOption, FollowFlag, JsonFlag, LimitOption, application, run
 
-from orders.settings import DEFAULT_CURRENCY, DEFAULT_HOST, DEFAULT_PORT, DEFAULT_STORE, SettingRefused, Settings
+from orders.settings import SettingRefused, Settings
 
 DEFAULTS = Settings()
-SERVICE = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
 
 app = application("The order service.")
 
 StoreOption = Annotated[str, typer.Option(envvar="TWOFOLD_STORE", metavar="URL", help="The store: sqlite:///path.")]
-OrderArgument = Annotated[str, typer.Argument(metavar="ID", help="The order's id.")]
+CurrencyOption = Annotated[
+    str, typer.Option(envvar="TWOFOLD_CURRENCY", metavar="CODE", help="The currency of all prices (ISO 4217).")
+]
+
+
+@app.command()
+def serve(
+    *,
+    host: Annotated[
+        str, typer.Option(envvar="TWOFOLD_HOST", metavar="ADDRESS", help="The address to listen on.")
+    ] = DEFAULTS.host,
+    port: Annotated[
+        int, typer.Option(envvar="TWOFOLD_PORT", metavar="NUMBER", help="The port to listen on.")
+    ] = DEFAULTS.port,
+    store: Annotated[
+        str, typer.Option(envvar="TWOFOLD_STORE", metavar="URL", help="The store: sqlite:///path, or memory:.")
+    ] = DEFAULTS.store,
+    currency: CurrencyOption = DEFAULTS.currency,
+    max_body: Annotated[
+        int, typer.Option(envvar="TWOFOLD_MAX_BODY", metavar="BYTES", help="The largest body of a request.")
+    ] = DEFAULTS.max_body,
+    command_seconds: Annotated[
+        float, typer.Option(envvar="TWOFOLD_COMMAND_SECONDS", metavar="SECONDS", help="How long a command may take.")
+    ] = DEFAULTS.command_seconds,
+    stop_seconds: Annotated[
+        int,
+        typer.Option(
+            envvar="TWOFOLD_STOP_SECONDS",
+            metavar="SECONDS",
+            help="How long a stop waits for the requests that were accepted.",
+        ),
+    ] = DEFAULTS.stop_seconds,
+) -> None:
+    """Serve the orders by HTTP until SIGTERM or Ctrl-C, which finish what was accepted."""
+    settings = Settings.load(
+        host=host,
+        port=port,
+        store=store,
+        currency=currency,
+        max_body=max_body,
+        command_seconds=command_seconds,
+        stop_seconds=stop_seconds,
+    )
+    address = _free_address(settings.host, settings.port)
+    from orders.serve import serve as run_service
+
+    raise typer.Exit(run_service(msgspec.structs.replace(settings, host=address)))
+
+
+def _free_address(host: str, port: int) -> str:
+    """The IP address of the host, if its port is free. Asked before the store is opened: a refusal makes no file."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, place = min(found, key=lambda one: one[0] != socket.AF_INET)  # localhost is 127.0.0.1 first
+        socket.create_server((str(place[0]), port), family=family).close()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise SettingRefused(f"cannot listen on {host}, port {port}: {reason}") from error
+    return str(place[0])
+
+
+@app.command("import")
+def import_(
+    *,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of JSON lines; - is standard input.")],
+    to: Annotated[
+        str, typer.Option(metavar="URL", help="A running service (http://...) or a store (sqlite:///path).")
+    ] = f"http://{DEFAULTS.host}:{DEFAULTS.port}",
+    currency: CurrencyOption = DEFAULTS.currency,
+    in_flight: Annotated[
+        int, typer.Option(min=1, max=1000, metavar="N", help="How many orders are under way at once.")
+    ] = 32,
+    batch: Annotated[
+        str, typer.Option(metavar="NAME", help="Under a new name, orders that were imported before are imported anew.")
+    ] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Import orders, each exactly once: an import that broke off is finished by running it again.
+
+    A line is a JSON object: "order" is the body of POST /orders; what "ships" goes on to delivered.
+
+    The currency matters only to a store: a service has its own.
+
+    Exit code 1 if something was refused.
+    """
+    from orders.import_file import import_file
+
+    currency = Settings(currency=currency).currency
+    done = import_file(file, to, currency=currency, in_flight=in_flight, batch=batch, json=json)
+    raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def show(
+    *,
+    order_id: Annotated[str, typer.Argument(metavar="ID", help="The order's id.")],
+    version: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The order as it was at this version.")
+    ] = None,
+    store: StoreOption = DEFAULTS.store,
+    json: JsonFlag = False,
+) -> None:
+    """Show an order and its history."""
+    from orders.showing import show_order
+
+    asyncio.run(show_order(store, order_id, version=version, json=json))
+
+
+@app.command()
+def events(
+    *,
+    order_id: Annotated[
+        str | None, typer.Argument(metavar="ID", show_default=False, help="Only the events of this order.")
+    ] = None,
+    after: AfterOption = 0,
+    limit: LimitOption = None,
+    follow: FollowFlag = False,
+    store: StoreOption = DEFAULTS.store,
+    json: JsonFlag = False,
+) -> None:
+    """List the events of the log, or of one order."""
+    from twofold.cli.listing import list_events
+
+    from orders.domain import orders
+
+    stream = None if order_id is None else orders.stream(order_id)
+    asyncio.run(list_events(store, stream=stream, after=after, limit=limit, follow=follow, json=json))
+
+
+@app.command()
+def rebuild(
+    *,
+    views: Annotated[
+        list[str] | None, typer.Argument(metavar="VIEW", show_default=False, help="The views; all if none.")
+    ] = None,
+    store: StoreOption = DEFAULTS.store,
+    json: JsonFlag = False,
+) -> None:
+    """Make views anew from the log, while they go on being read and written."""
+    from orders.upkeep import rebuild_views
+
+    asyncio.run(rebuild_views(store, views or (), json=json))
+
+
+@app.command()
+def verify(*, store: StoreOption = DEFAULTS.store, json: JsonFlag = False) -> None:
+    """Fold the log afresh and compare with the stored views. Exit code 1 if something differs."""
+    from orders.upkeep import verify_views
+
+    raise typer.Exit(0 if asyncio.run(verify_views(store, json=json)) else 1)
+
+
+def main() -> None:
+    """Run the command that the arguments say."""
+    run(app, misused=(SettingRefused,))

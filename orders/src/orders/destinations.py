@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -17,14 +18,15 @@ from typing import TypeVar
 
 import httpx
 import msgspec
+from twofold.errors import OutcomeUnknown, RequestRefused, StoreFailed, StoreUnavailable, TimedOut
 from uuid_utils.compat import uuid7
 
 from orders import requests
-from orders.app import OrderService
+from orders.app import OrderService, open_service
 from orders.domain import OrderCommand, Status, UpdateOrderStatus
-from orders.importing import Created, ImportStopped, Refused
+from orders.importing import Created, Destination, ImportStopped, Refused
+from orders.settings import SettingRefused
 from twofold import Idempotency, Metadata, Receipt, TwofoldError, ValidationFailed
-from twofold.errors import OutcomeUnknown, RequestRefused, StoreFailed, StoreUnavailable, TimedOut
 
 T = TypeVar("T")
 
@@ -32,6 +34,32 @@ WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0)  # seconds before each further attem
 LONGEST_WAIT = 60.0  # seconds: the longest Retry-After that is obeyed
 ANSWER_SECONDS = 60.0  # how long one answer is waited for
 AGAIN = frozenset({408, 429, 502, 503, 504})  # statuses that say: the same request may be answered later
+
+
+@asynccontextmanager
+async def destination_at(url: str, *, currency: str, in_flight: int) -> AsyncGenerator[Destination]:
+    """What the URL names: a service for http and https, or else a store, whose views are caught up first.
+
+    Raises SettingRefused, StoreRefused.
+    """
+    if not url.startswith(("http://", "https://")):
+        async with open_service(url) as service:
+            yield StoreDestination(service, currency)
+        return
+    certificates = httpx.create_ssl_context()  # read once, for all clients
+    async with AsyncExitStack() as stack:
+        try:
+            if not httpx.URL(url).host:
+                raise SettingRefused(f"{url} is not the address of a service: it names no host")
+            clients = [
+                await stack.enter_async_context(
+                    httpx.AsyncClient(base_url=url, timeout=ANSWER_SECONDS, verify=certificates)
+                )
+                for _ in range(in_flight)
+            ]
+        except httpx.InvalidURL as error:
+            raise SettingRefused(f"{url} is not the address of a service: {error}") from error
+        yield ServiceDestination(clients)
 
 
 class Later(Exception):
@@ -78,11 +106,15 @@ def sentences_of(problem: bytes) -> list[str]:
 
 
 class ServiceDestination:
-    """A running service. The client has its address as the base of every URL."""
+    """A running service, by as many clients as there are requests at once.
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
-        self._address = str(client.base_url).rstrip("/")
+    Each client keeps one connection: the pool of a single client looks at all of its connections for each request, and
+    that took most of the time. Each client has the service's address as the base of every URL.
+    """
+
+    def __init__(self, clients: Sequence[httpx.AsyncClient]) -> None:
+        self._idle = list(clients)
+        self._address = str(clients[0].base_url).rstrip("/")
 
     async def create(self, key: str, order: bytes) -> Created:
         """See Destination.create."""
@@ -99,10 +131,13 @@ class ServiceDestination:
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
 
         async def send() -> httpx.Response:
+            client = self._idle.pop()
             try:
-                answer = await self._client.request(method, path, content=body, headers=headers)
+                answer = await client.request(method, path, content=body, headers=headers)
             except httpx.TransportError as error:  # it may have arrived or not: the key makes that no matter
                 raise Later(str(error) or type(error).__name__) from error
+            finally:
+                self._idle.append(client)
             if answer.status_code in AGAIN:
                 reason = "; ".join(sentences_of(answer.content)) or answer.reason_phrase
                 raise Later(f"{answer.status_code} {reason}", _retry_after(answer))
@@ -122,7 +157,7 @@ class ServiceDestination:
 
 
 def _repeated(answer: httpx.Response) -> bool:
-    return answer.headers.get("Idempotent-Replayed") == "true"
+    return "Idempotent-Replayed" in answer.headers
 
 
 def _retry_after(answer: httpx.Response) -> float:

@@ -28,15 +28,15 @@ Schema = Mapping[str, object]
 
 _TEXT: Schema = {"type": "string", "maxLength": LONGEST_PARAMETER}
 _STATUS: Schema = {"type": "string", "enum": list(Status)}
-_DAY: Schema = {"type": "string", "maxLength": 64}
-_AMOUNT: Schema = {"type": "string", "pattern": r"^[0-9]{1,30}(\.[0-9]{1,30})?$"}
+_DAY: Schema = {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}
+_AMOUNT: Schema = {"type": "string", "pattern": r"^([0-9]{1,30}(\.[0-9]{1,30})?)?$"}
 _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
 
 ORDER_ID = Parameter("order_id", "path", {"type": "string", "maxLength": validation.MAX_ID}, "The order's id.")
 KEY = Parameter(
     "Idempotency-Key",
     "header",
-    {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": r"^[!-~]+$"},
+    {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": r'^(?!""$)[!-~]([ -~]*[!-~])?$'},
     "A text of your choice for each request that you mean: sent again with it, the request takes effect once.",
 )
 IF_MATCH = Parameter(

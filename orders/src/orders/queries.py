@@ -254,7 +254,8 @@ def _conditions(query: SearchOrders) -> list[sa.ColumnElement[bool]]:
 def _units(bound: Decimal, currency: str) -> Fraction:
     """A bound in minor units, exactly; one that is beyond every order is as good as one just beyond."""
     beyond = money.LARGEST + 1
-    return Fraction(max(min(bound, beyond), -beyond)) * 10 ** money.digits(currency)
+    units: Fraction = Fraction(max(min(bound, beyond), -beyond)) * 10 ** money.digits(currency)
+    return units
 
 
 class _CustomerStatements(NamedTuple):

@@ -121,7 +121,7 @@ class _Sums:
         self._add(by_customer, (sale.currency, sale.customer_id), orders, sign * sale.total)
         for product_id, name, quantity, revenue in sale.products:
             self._add(by_product, (sale.currency, product_id), sign * quantity, sign * revenue)
-            if name is not None and sign > 0:  # a product has the name of its last order, not of one called off later
+            if name and sign > 0:  # a product has the name of its last order, not of one called off later
                 self._names[sale.currency, product_id] = name
 
     def count_status(self, sale: Sale, *, sign: int) -> None:

@@ -10,7 +10,7 @@ from twofold.connect import connect
 from twofold.projection import live
 
 from orders.details import OrderView, details, source
-from orders.domain import OrderNotFound, ShippingAddress, Status, orders
+from orders.domain import ShippingAddress, Status, orders
 from twofold import TwofoldError
 
 _COLOURS = {
@@ -22,23 +22,23 @@ _COLOURS = {
 }
 
 
-class VersionMissing(TwofoldError):
-    """An order was asked for at a version that it has not reached."""
+class OrderMissing(TwofoldError):
+    """An order was asked for that is not there, or not at this version."""
 
 
 async def show_order(url: str, order_id: str, *, version: int | None, json: bool) -> None:
     """Print the order, or the order as it was at a version.
 
     It is folded from its stream, so it can be shown beside a running service and where no view was ever built.
-    Raises StoreRefused, OrderNotFound, VersionMissing.
+    Raises StoreRefused, OrderMissing.
     """
     async with connect(url, create=False) as store:
         events = store.read(orders.stream(order_id), until=version)
         view = await live(details.projection, source, events, order_id)
     if view is None:
-        raise OrderNotFound(order_id)
+        raise OrderMissing(f"there is no order {order_id} in {url}")
     if version is not None and view.version != version:
-        raise VersionMissing(f"order {order_id} has no version {version} yet; it is at version {view.version}")
+        raise OrderMissing(f"order {order_id} has no version {version} yet; it is at version {view.version}")
     if json:
         print_json(details.encode(view))
     else:

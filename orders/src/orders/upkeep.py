@@ -6,13 +6,15 @@ Both work beside a running service on the same store, and change nothing that a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
 import msgspec
 from rich.console import Console
-from twofold.cli.terminal import print_json, printable, progress_bar
+from rich.text import Text
+from twofold.cli.terminal import Report, print_json, printable, progress_bar
 from twofold.connect import connect
 from twofold.rebuild import Difference, rebuild, verify
+from twofold.sql import Row
 from twofold.store import Progress
 from twofold.views import Views, identity
 
@@ -32,11 +34,15 @@ async def rebuild_views(url: str, names: Sequence[str], *, json: bool) -> None:
         views = Views(store, VIEWS)
         for name in [views.view(name).name for name in names] or views.all:
             with progress_bar(f"Rebuilding {name}") as report:
-                reached = await rebuild(views, name, lambda progress, report=report: report(*progress))
+                reached = await rebuild(views, name, partial(_report, report))
             if json:
                 print_json(msgspec.json.encode({"view": name, "position": reached.position}))
             else:
                 Console(highlight=False).print(f"{name} rebuilt up to position {reached.position}")
+
+
+def _report(report: Report, progress: Progress) -> None:
+    report(progress.position, progress.head)
 
 
 async def verify_views(url: str, *, json: bool) -> bool:
@@ -52,7 +58,7 @@ async def verify_views(url: str, *, json: bool) -> bool:
             def note(progress: Progress) -> None:
                 nonlocal reached
                 reached = max(reached, progress.position)
-                report(*progress)
+                _report(report, progress)
 
             differences = await verify(views, store, scratch, note)
     if json:
@@ -65,7 +71,14 @@ async def verify_views(url: str, *, json: bool) -> bool:
 def _print_json(differences: Sequence[Difference], reached: int) -> None:
     """A line for each difference, and one for the outcome."""
     for difference in differences:
-        print_json(msgspec.json.encode({name: _plain(value) for name, value in difference._asdict().items()}))
+        line = {
+            "view": difference.view,
+            "table": str(difference.table),  # SQLAlchemy's names are a kind of text of their own
+            "key": _plain(difference.key),
+            "stored": _plain(difference.stored),
+            "folded": _plain(difference.folded),
+        }
+        print_json(msgspec.json.encode(line))
     outcome = {"views": [view.name for view in VIEWS], "position": reached, "differences": len(differences)}
     print_json(msgspec.json.encode(outcome))
 
@@ -73,30 +86,29 @@ def _print_json(differences: Sequence[Difference], reached: int) -> None:
 def _print(differences: Sequence[Difference], reached: int) -> None:
     console = Console(highlight=False)
     for difference in differences[:SHOWN]:
-        console.print(f"[red]{difference.table}[/] {_text(difference.key)}", soft_wrap=True)
-        console.print(f"  stored: {_text(difference.stored)}", soft_wrap=True)
-        console.print(f"  folded: {_text(difference.folded)}", soft_wrap=True)
+        console.print(Text.assemble((difference.table, "red"), " ", _text(difference.key)), soft_wrap=True)
+        console.print(Text(f"  stored: {_text(difference.stored)}"), soft_wrap=True)
+        console.print(Text(f"  folded: {_text(difference.folded)}"), soft_wrap=True)
+    if len(differences) > SHOWN:
+        console.print(f"and {len(differences) - SHOWN} more; --json prints them all")
+    found = (f"{len(differences)} rows differ", "red") if differences else ("No difference", "green")
     names = ", ".join(view.name for view in VIEWS)
-    if differences:
-        if len(differences) > SHOWN:
-            console.print(f"and {len(differences) - SHOWN} more; --json prints them all")
-        console.print(f"[red]{len(differences)} rows differ[/] ({names}; the log up to position {reached})")
-    else:
-        console.print(f"[green]No difference[/] ({names}; the log up to position {reached})")
+    console.print(Text.assemble(found, f" ({names}; the log up to position {reached})"), soft_wrap=True)
 
 
-def _plain(value: Any) -> Any:
-    """A row as JSON can say it: bodies are JSON themselves, in bytes."""
+def _plain(row: Row | None) -> list[object] | None:
+    """A row as JSON can say it."""
+    return None if row is None else [_value(value) for value in row]
+
+
+def _value(value: object) -> object:
     match value:
-        case tuple():
-            return [_plain(part) for part in value]
         case bytes():
-            return value.decode(errors="replace")
+            return value.decode(errors="replace")  # a body, JSON itself
         case _:
             return value
 
 
-def _text(row: Any) -> str:
-    from rich.markup import escape
-
-    return "no row" if row is None else escape(printable(", ".join(str(part) for part in _plain(row))))
+def _text(row: Row | None) -> str:
+    values = _plain(row)
+    return "no row" if values is None else printable(", ".join(str(value) for value in values))

@@ -79,11 +79,15 @@ class Repository(Generic[A, E]):
     async def save(self, store: EventStore, aggregate: Aggregate[E], metadata: Metadata) -> Receipt | None:
         """Store the uncommitted events, all or none; None if there are none.
 
-        Raises Conflict if the stream was changed since the aggregate was loaded: load it again and decide anew.
+        Raises Conflict if the stream was changed since the aggregate was loaded: load it again and decide anew. With
+        an idempotency key in the metadata, a request that took effect before answers its first receipt, marked
+        `repeated`: nothing was stored now, so load the aggregate again.
         """
         events = [self.codec.encode(event, metadata) for event in aggregate.uncommitted]
         if not events:
             return None
-        receipt = await store.append(f"{self.name}-{aggregate.id}", events, expected=aggregate.version)
-        aggregate.committed(receipt.version)
+        stream, asked = f"{self.name}-{aggregate.id}", metadata.idempotency
+        receipt = await store.append(stream, events, expected=aggregate.version, idempotency=asked)
+        if not receipt.repeated:
+            aggregate.committed(receipt.version)
         return receipt

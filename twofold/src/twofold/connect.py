@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from twofold.errors import StoreRefused
 from twofold.store import Store
 
 
 @asynccontextmanager
-async def connect(url: str) -> AsyncGenerator[Store]:
+async def connect(url: str, *, create: bool = True) -> AsyncGenerator[Store]:
     """Open the store that the URL names, and close it at the end.
 
     - `memory:` keeps all in memory and forgets it.
     - `sqlite:///orders.db` is a file beside the working directory, `sqlite:////var/lib/orders.db` one anywhere.
 
-    Raises StoreRefused for a URL that means nothing here and for a file that cannot be used.
+    A store that is not there yet is made, unless `create` is off: who only looks must not leave an empty file behind.
+    Raises StoreRefused for a URL that means nothing here and for a file that is missing or cannot be used.
     """
     scheme, _, rest = url.partition(":")
     match scheme:
         case "memory" if not rest:
+            if not create:
+                raise StoreRefused("memory: keeps nothing from one process to the next; name a store that does")
             from twofold.stores.memory import MemoryStore  # imported on demand: who uses one needs no other
 
             async with MemoryStore() as memory:
@@ -28,7 +32,15 @@ async def connect(url: str) -> AsyncGenerator[Store]:
         case "sqlite" if rest.startswith("///") and len(rest) > len("///"):
             from twofold.stores.sqlite import SqliteStore
 
-            async with SqliteStore(rest.removeprefix("///")) as sqlite:
+            path = rest.removeprefix("///")
+            if not create:
+                _must_exist(path)
+            async with SqliteStore(path) as sqlite:
                 yield sqlite
         case _:
             raise StoreRefused(f"no store has the URL {url!r}; there are: memory:, sqlite:///path")
+
+
+def _must_exist(path: str) -> None:
+    if not Path(path).is_file():
+        raise StoreRefused(f"there is no store at {path}")

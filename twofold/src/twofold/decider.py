@@ -99,6 +99,10 @@ class Category(Generic[C, S, E]):
         if not self.name or "-" in self.name:
             raise ValueError(f"a category's name has no '-' in it: {self.name!r}")
 
+    @property
+    def _unwritten(self) -> Folded[S]:
+        return Folded(self.decider.initial, 0, 0)
+
     def stream(self, id: str) -> str:
         """The name of the stream of the thing with this id."""
         return f"{self.name}-{id}"
@@ -106,7 +110,7 @@ class Category(Generic[C, S, E]):
     async def load(self, store: DecisionStore, id: str, *, at: int | None = None) -> Folded[S]:
         """The state of a thing, now or as it was at version `at`, from the log. Version 0 means: no such stream."""
         stream = self.stream(id)
-        start = Folded(self.decider.initial, 0, 0)
+        start = self._unwritten
         if at is None:
             start = await self._from_snapshot(store, stream)
         folded, _ = await self._refresh(store, stream, start, until=at)
@@ -119,17 +123,19 @@ class Category(Generic[C, S, E]):
         metadata: Metadata,
         *,
         expected: int | None = None,
+        new: bool = False,
         attempts: int = 3,
     ) -> Receipt:
         """Load, decide, append; on a conflict fold in what was missed and decide again, `attempts` times in all.
 
-        With `expected` the command is decided on that version only. Metadata with an idempotency key makes the same
+        With `expected` the command is decided on that version only. With `new` the stream is taken to be a new one
+        and not read before the first attempt; a conflict tells if it was not. Metadata with an idempotency key makes the same
         request answer the first receipt. Raises what `decide` and `EventStore.append` raise; Conflict when the
         stream is not at `expected`, or when others were faster in every attempt.
         """
         stream = self.stream(self.id_of(command))
         cache = self._caches.setdefault(store, OrderedDict())
-        folded = cache.get(stream)
+        folded = cache.get(stream) or (self._unwritten if new else None)
         fresh = folded is None
         if folded is None:
             folded, _ = await self._refresh(store, stream, await self._from_snapshot(store, stream))
@@ -211,7 +217,7 @@ class Category(Generic[C, S, E]):
                     return Folded(state, snapshot.version, snapshot.position)
                 except msgspec.MsgspecError:
                     log.warning("the snapshot of %s is of another shape; was its schema raised?", stream)
-        return Folded(self.decider.initial, 0, 0)
+        return self._unwritten
 
     async def _save_snapshot(self, store: SnapshotStore, stream: str, folded: Folded[S], added: int) -> None:
         policy = self.snapshots

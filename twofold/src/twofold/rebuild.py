@@ -16,7 +16,7 @@ from twofold.events import Recorded
 from twofold.sql import Fold, Row, Work
 from twofold.store import EventStore, Moment, Progress, ViewStore
 from twofold.tables import Generation
-from twofold.views import PAGE, View, Views, identity, remade, table_names
+from twofold.views import LOCAL, PAGE, View, Views, identity, remade, table_names
 
 OnProgress = Callable[[Progress], None]
 
@@ -74,7 +74,7 @@ async def verify(views: Views, log: EventStore, scratch: ViewStore, on_progress:
 
 async def _fold_until(log: EventStore, last: int, scratch: ViewStore, fold: Fold, on_progress: OnProgress) -> None:
     page: list[Recorded[bytes]] = []
-    async for recorded in log.read_all():
+    async for recorded in log.read_all(limit=last):  # enough events, and too many where positions have holes
         if recorded.position > last:
             break
         page.append(recorded)
@@ -91,8 +91,9 @@ Keyed = tuple[Row, Row]
 
 async def _rows(moment: Moment, generation: Generation, table: sa.Table) -> AsyncIterator[Keyed]:
     """All rows in the order of their keys, page by page. What names a row only inside one table is left out."""
-    key = [column for column in table.c if column.unique] or list(table.primary_key.columns)
-    others = [column for column in table.c if column.name != "row" and column not in key]
+    compared = [column for column in table.c if not column.info.get(LOCAL)]
+    key = [column for column in compared if column.primary_key] or [column for column in compared if column.unique]
+    others = [column for column in compared if column not in key]
     page = sa.select(*key, *others).order_by(*key).limit(PAGE)
     last: Row | None = None
     while True:

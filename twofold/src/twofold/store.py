@@ -41,7 +41,8 @@ class EventStore(Protocol):
 
         `expected` is the version that the stream must be at, 0 for a new one, None to append wherever it is.
         Appending events whose ids are in the log already, as the same append, answers the first receipt, marked
-        `repeated`; so does an append whose idempotency key is known for the same request. With an idempotency key,
+        `repeated`, whatever is expected; the same append is one with these ids in this order, one after the other in
+        this stream. So does an append whose idempotency key is known for the same request. With an idempotency key,
         `events` may be empty: the key and its receipt are then all that is stored. Inline views change in the same
         transaction.
 
@@ -53,6 +54,7 @@ class EventStore(Protocol):
             OutcomeUnknown: the store failed at commit; append the same events again to find out.
             StoreUnavailable: nothing was stored; the same call may succeed later.
             StoreFailed: nothing was stored, and nothing will be until the store is opened anew.
+            ValueError: there are neither events nor an idempotency key.
         """
         ...
 
@@ -202,12 +204,16 @@ class ViewStore(Protocol):
         ...
 
     def moment(self) -> AbstractAsyncContextManager[Moment]:
-        """The views as they are now, unmoved by what is appended while they are read."""
+        """The views as they are on entering, unmoved by what is appended while they are read."""
         ...
 
 
 class Store(EventStore, IdempotencyStore, SnapshotStore, ViewStore, Protocol):
-    """A store with all its parts. Open it with `twofold.connect.connect`."""
+    """A store with all its parts. Open it with `twofold.connect.connect`.
+
+    Closing it finishes what was asked before. Every call on a closed store raises StoreClosed, and so does a wait that
+    was still going on.
+    """
 
     async def check(self) -> None:
         """Return if the store can be read and written now; raise StoreClosed, StoreFailed or StoreBusy if not."""

@@ -25,6 +25,7 @@ E = TypeVar("E")
 V = TypeVar("V")
 
 PAGE = 1000  # events folded in one transaction while a view catches up
+LOCAL = "twofold_local"  # marks a column whose values depend on when a table was built: it is never compared
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode  # a body is what a client is sent
 
@@ -122,6 +123,28 @@ class SqlView(Generic[E]):
         return fold
 
 
+class _Batch(NamedTuple, Generic[V]):
+    """What some events do to the rows of a table: the same as if each event were saved by itself."""
+
+    before: dict[str, V | None]
+    after: dict[str, V | None]
+    born: dict[str, int]  # the rows that came to be, in that order, and the positions that they came from
+    last: dict[str, int]  # the position of the last event of each key
+
+    def note(self, key: str, view: V | None, position: int) -> None:
+        """An event has made this of the row."""
+        if view is None:
+            self.born.pop(key, None)
+        elif self.after[key] is None:
+            self.born[key] = position
+        self.after[key] = view
+        self.last[key] = position
+
+    def gone(self) -> list[str]:
+        """The stored rows that came to an end, be it to be born again."""
+        return [k for k, old in self.before.items() if old is not None and (self.after[k] is None or k in self.born)]
+
+
 class TableView(Generic[E, V]):
     """A `Projection` over its source, as one table: a row for each key, with its declared columns and its body.
 
@@ -140,7 +163,7 @@ class TableView(Generic[E, V]):
         self.table = table = sa.Table(
             projection.name,
             sa.MetaData(),
-            sa.Column("row", sa.Integer, primary_key=True),
+            sa.Column("row", sa.Integer, primary_key=True, info={LOCAL: True}),
             sa.Column("key", sa.Text, nullable=False, unique=True),
             *columns,
             sa.Column("first_position", sa.BigInteger, nullable=False),
@@ -192,32 +215,22 @@ class TableView(Generic[E, V]):
         projection = self.projection
 
         def fold(events: Sequence[Recorded[bytes]]) -> Work[None]:
-            before: dict[str, V | None] = {}
-            after: dict[str, V | None] = {}
-            spans: dict[str, tuple[int, int]] = {}
+            batch: _Batch[V] = _Batch({}, {}, {}, {})
             for recorded in self.source.decode(events):
                 for key in projection.keys(recorded):
-                    if key not in after:
+                    if key not in batch.after:
                         rows = yield by_key.fetch(b_key=key)
-                        before[key] = after[key] = self._decode(rows[0][0]) if rows else None
-                    after[key] = projection.evolve(after[key], recorded)
-                    first, _ = spans.get(key, (recorded.position, 0))
-                    spans[key] = (first, recorded.position)
-            yield from self._save(generation, before, after, spans)
+                        batch.before[key] = batch.after[key] = self._decode(rows[0][0]) if rows else None
+                    batch.note(key, projection.evolve(batch.after[key], recorded), recorded.position)
+            yield from self._save(generation, batch)
 
         return fold
 
-    def _save(
-        self,
-        generation: Generation,
-        before: Mapping[str, V | None],
-        after: Mapping[str, V | None],
-        spans: Mapping[str, tuple[int, int]],
-    ) -> Work[None]:
-        gone = [{"b_key": key} for key, view in after.items() if view is None and before[key] is not None]
-        made = [self._row(key, view, spans[key]) for key, view in after.items() if view is not None]
-        new = [row for row in made if before[row["b_key"]] is None]
-        changed = [row for row in made if before[row["b_key"]] is not None]
+    def _save(self, generation: Generation, batch: _Batch[V]) -> Work[None]:
+        rows = {key: self._row(key, view, batch) for key, view in batch.after.items() if view is not None}
+        gone = [{"b_key": key} for key in batch.gone()]
+        new = [rows[key] for key in batch.born]  # in the order in which they came to be: so rises `row`
+        changed = [row for key, row in rows.items() if key not in batch.born]
         if gone:
             if self.searched:
                 yield generation.statement(self._text_delete).run(gone)
@@ -227,18 +240,16 @@ class TableView(Generic[E, V]):
         if changed:
             yield generation.statement(self._update).run(changed)
         if self.searched:
-            yield from self._save_words(generation, before, after)
+            yield from self._save_words(generation, batch)
 
-    def _save_words(
-        self, generation: Generation, before: Mapping[str, V | None], after: Mapping[str, V | None]
-    ) -> Work[None]:
+    def _save_words(self, generation: Generation, batch: _Batch[V]) -> Work[None]:
         text = self.projection.text
         new: list[Mapping[str, object]] = []
         changed: list[Mapping[str, object]] = []
-        for key, view in after.items():
+        for key, view in batch.after.items():
             if view is not None:
-                old, words = before[key], text(view)
-                if old is None:
+                old, words = batch.before[key], text(view)
+                if old is None or key in batch.born:
                     new.append({"b_key": key, "words": words})
                 elif text(old) != words:
                     changed.append({"b_key": key, "words": words})
@@ -247,9 +258,9 @@ class TableView(Generic[E, V]):
         if changed:
             yield generation.statement(self._text_update).run(changed)
 
-    def _row(self, key: str, view: V, span: tuple[int, int]) -> dict[str, Any]:
+    def _row(self, key: str, view: V, batch: _Batch[V]) -> dict[str, Any]:
         row: dict[str, Any] = {column.name: column.of(view) for column in self.projection.columns}
-        row.update(b_key=key, first_position=span[0], last_position=span[1], body=_encode(view))
+        row.update(b_key=key, first_position=batch.born.get(key), last_position=batch.last[key], body=_encode(view))
         return row
 
 
@@ -261,8 +272,11 @@ class Views:
 
     def __init__(self, store: ViewStore, views: Iterable[View]) -> None:
         self.store = store
-        self.all: Mapping[str, View] = {view.name: view for view in views}
-        suffixes = {name: f"_v{view.version}" for view in self.all.values() for name in table_names(view)}
+        known = tuple(views)
+        self.all: Mapping[str, View] = {view.name: view for view in known}
+        suffixes = {name: f"_v{view.version}" for view in known for name in table_names(view)}
+        if len(self.all) < len(known) or len(suffixes) < sum(len(table_names(view)) for view in known):
+            raise ValueError("two views share a name, or the name of a table")
         self.current = Generation(store.dialect, suffixes)
 
     def view(self, name: str) -> View:

@@ -16,6 +16,9 @@ from twofold.store import IdempotencyStore
 encode = msgspec.json.Encoder(decimal_format="number").encode
 """Encodes an answer: decimals as JSON numbers, exactly as they are."""
 
+REPLAYED = "Idempotent-Replayed"
+"""The header that tells an answer of an earlier request: an import counts what was there already."""
+
 
 def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A response of encoded JSON."""
@@ -37,6 +40,13 @@ async def answer_once(
     """
     if idempotency is None:
         return render(await execute(Metadata.new()))
+
+    def answer(receipt: Receipt) -> Response:
+        response = render(receipt)
+        if receipt.repeated:
+            response.headers[REPLAYED] = "true"
+        return response
+
     known = await store.recall(idempotency.key)
     try:
         receipt = known.answer(idempotency) if known else await execute(Metadata.new(idempotency=idempotency))
@@ -47,5 +57,5 @@ async def answer_once(
         if problem.status not in (404, 409, 412):
             raise
         kept = await store.refuse(idempotency, problem.body())
-        return stored_problem(kept.refusal) if kept.refusal is not None else render(kept.answer(idempotency))
-    return render(receipt)
+        return stored_problem(kept.refusal) if kept.refusal is not None else answer(kept.answer(idempotency))
+    return answer(receipt)

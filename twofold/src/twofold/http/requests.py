@@ -22,8 +22,10 @@ T = TypeVar("T")
 D = TypeVar("D", int, None)
 
 BODY_SECONDS = 30.0  # how long a client may take to send a body
+DRAINED = 16_777_216  # bytes of a body that is too large that are read all the same: a client that sends hears nothing
 LONGEST_KEY = 255  # characters of an idempotency key
 LONGEST_PARAMETER = 500  # characters of a query parameter
+MAX_FAULTS = 20  # of a query string that are named; more say nothing new
 
 _JSON = re.compile(r"application/([\w.+-]+\+)?json", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
@@ -42,23 +44,27 @@ _decode = msgspec.json.Decoder(float_hook=_decimal).decode
 
 async def read_body(request: Request, *, limit: int) -> bytes:
     """The body, of at most `limit` bytes. Raises a Problem: 413, or 408 for a client that takes too long."""
-    too_large = Problem(413, "too-large", f"The body must have at most {limit} bytes")
+    closing = {"Connection": "close"}  # what is left of the body would be taken for the next request
+    too_large = Problem(413, "too-large", f"The body must have at most {limit} bytes", headers=closing)
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
-        raise too_large
+    if announced.isdecimal() and int(announced) > limit and "expect" in request.headers:
+        raise too_large  # the client asked before it sent
     chunks: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 size += len(chunk)
-                if size > limit:
-                    raise too_large
-                chunks.append(chunk)
+                if size > DRAINED:
+                    break
+                if size <= limit:
+                    chunks.append(chunk)
     except TimeoutError:
-        raise Problem(408, "timeout", "The body did not arrive in time") from None
+        raise Problem(408, "timeout", "The body did not arrive in time", headers=closing) from None
     except ClientDisconnect:
-        raise Problem(400, "disconnected", "The body broke off") from None
+        raise Problem(400, "disconnected", "The body broke off", headers=closing) from None
+    if size > limit:
+        raise too_large
     return b"".join(chunks)
 
 
@@ -84,16 +90,16 @@ def read_json(request: Request, body: bytes, *, optional: bool = False) -> objec
 
 def read_idempotency(request: Request, body: bytes) -> Idempotency | None:
     """The request's Idempotency-Key (IETF draft -07, quoted or raw), with the fingerprint of the request."""
-    raw = request.headers.get("idempotency-key")
-    if raw is None:
+    raw = request.headers.getlist("idempotency-key")
+    if not raw:
         return None
-    key = raw.strip()
+    key = raw[0].strip()
     if len(key) >= 2 and key[0] == key[-1] == '"':
         key = re.sub(r"\\(.)", r"\1", key[1:-1])
-    if not key or len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
-        text = f"Idempotency-Key must have 1 to {LONGEST_KEY} printable ASCII characters"
+    if len(raw) > 1 or not key or len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
+        text = f"Idempotency-Key must be one of 1 to {LONGEST_KEY} printable ASCII characters"
         raise ValidationFailed([Fault(text, "Idempotency-Key", "header")])
-    conditions = request.headers.get("if-match", "")
+    conditions = _lines(request, "if-match") or ""
     said = "\0".join((request.method, request.url.path, conditions)).encode()
     return Idempotency(key, hashlib.sha256(said + b"\0" + body).hexdigest())
 
@@ -103,7 +109,7 @@ def read_if_match(request: Request) -> frozenset[int] | None:
 
     Raises ValidationFailed for a header that is not a list of entity tags.
     """
-    header = request.headers.get("if-match")
+    header = _lines(request, "if-match")
     if header is None or header.strip() == "*":
         return None
     tags = _tags(header, "If-Match")
@@ -112,12 +118,18 @@ def read_if_match(request: Request) -> frozenset[int] | None:
 
 def matches_none_of(request: Request, etag: str) -> bool:
     """Whether If-None-Match lets a GET be answered in full, and not with 304."""
-    header = request.headers.get("if-none-match")
+    header = _lines(request, "if-none-match")
     if header is None:
         return True
     if header.strip() == "*":
         return False
     return all(f'"{tag}"' != etag for _, tag in _tags(header, "If-None-Match"))
+
+
+def _lines(request: Request, name: str) -> str | None:
+    """A header that may stand on several lines, which are one list (RFC 9110, 5.3)."""
+    lines = request.headers.getlist(name)
+    return ", ".join(lines) if lines else None
 
 
 def _tags(header: str, name: str) -> list[tuple[str, str]]:
@@ -198,4 +210,5 @@ class Parameters:
             raise ValidationFailed(self._faults)
 
     def _fault(self, message: str, path: str, code: str) -> None:
-        self._faults.append(Fault(message, path, code))
+        if len(self._faults) < MAX_FAULTS:
+            self._faults.append(Fault(message, path, code))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from importlib import resources
+from time import monotonic, sleep
 from typing import Any, Self, TypeVar
 
 import apsw
@@ -111,17 +112,30 @@ class Connection:
         raw = self._raw
         raw.set_busy_timeout(BUSY_MILLISECONDS)
         self.run("begin")
-        self._schema(path)  # before anything is changed: the journal mode stays in a file, and it may be another's
+        version = self._schema(path)  # before anything is changed: the journal mode stays in a file, perhaps another's
         self.run("rollback")
-        mode = raw.pragma("journal_mode", "wal")
+        mode = self._write_ahead()
         if mode != "wal":
             raise StoreRefused(f"{path}: there can be no write-ahead log here (journal mode {mode})")
         raw.pragma("synchronous", "full")
         raw.pragma("cache_size", -CACHE_KIBIBYTES)
         if read_only:
             raw.pragma("query_only", True)
-        else:
+        elif version < len(SCHEMAS):  # else nothing is written: a store opens on a full disk, too
             self._migrate(path)
+
+    def _write_ahead(self) -> str:
+        """Ask for the write-ahead log. Where two do so at once in a new file, SQLite says busy without waiting."""
+        end = monotonic() + BUSY_MILLISECONDS / 1000
+        while True:
+            try:
+                mode: str = self._raw.pragma("journal_mode", "wal")
+            except apsw.BusyError:
+                if monotonic() > end:
+                    raise
+                sleep(0.01)
+            else:
+                return mode
 
     def _schema(self, path: str) -> int:
         """The version of the file's schema, 0 in an empty file. Ask inside a transaction: the answer is of one moment.

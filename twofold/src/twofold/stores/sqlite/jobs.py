@@ -135,10 +135,12 @@ def save_snapshot(transaction: Transaction, stream: str, snapshot: Snapshot) -> 
 def advance(transaction: Transaction, name: str, fold: Fold, limit: int) -> Progress:
     """Fold the next events after the checkpoint; a negative limit means all."""
     connection = transaction.connection
-    reached = checkpoint(connection, name) or 0
+    known = checkpoint(connection, name)
+    reached = known or 0
     events = [recorded_from(row) for row in connection.rows(READ_ALL, (reached, limit))]
     if events:
         drive_fold(connection, name, fold, events)
         reached = events[-1].position
-    save_checkpoint(connection, name, reached)
+    if reached != known:  # to look, and find nothing new, writes nothing
+        save_checkpoint(connection, name, reached)
     return Progress(reached, transaction.head)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
-from twofold.errors import StoreClosed, StoreRefused
+from twofold.errors import EventUnreadable, StoreClosed, StoreRefused
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
@@ -112,10 +112,13 @@ class SqliteStore:
         while True:
             rows = await self.rows(Fetch(READ_STREAM, (stream, after, last, PAGE)))
             for row in rows:
-                yield recorded_from(row)
+                recorded = recorded_from(row)
+                if recorded.version != after + 1:  # its row is damaged so that it is no more of this stream
+                    raise EventUnreadable(stream, after + 1, "unknown", "it is missing, and later versions are not")
+                after = recorded.version
+                yield recorded
             if len(rows) < PAGE:
                 return
-            after = rows[-1][2]
             await asyncio.sleep(0)  # let others run between two pages
 
     async def read_all(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:

@@ -1,0 +1,130 @@
+"""A second opinion on a SQLite file: the log checked and folded by plain code that shares nothing with the framework.
+
+Reads with the standard library's sqlite3 and json, folds into dicts, and says what is wrong in sentences.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from contextlib import closing
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class NaiveLog:
+    """What a file holds: events in the order of the log, and the stored views."""
+
+    events: list[dict[str, Any]]
+    views: dict[str, dict[str, Any]]
+    sums: dict[str, dict[tuple[str, ...], tuple[int, ...]]]
+    faults: list[str] = field(default_factory=list[str])
+
+
+def read(path: Path) -> NaiveLog:
+    """Read the file as it is, beside a service that may be running on it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("begin")  # one moment for the log and the views
+        rows = connection.execute("select position, stream, version, id, type, data from event order by position")
+        events = [
+            {"position": p, "stream": s, "version": v, "id": bytes(i), "type": t, "data": _json(d)}
+            for p, s, v, i, t, d in rows
+        ]
+        views = {key: _json(body) for key, body in connection.execute("select key, body from order_details_v1")}
+        sums = {
+            "status": _sums(connection, "select status, orders, revenue from sales_by_status_v1"),
+            "day": _sums(connection, "select 'all', sum(orders), sum(revenue) from sales_by_day_v1"),
+            "customer": _sums(connection, "select customer_id, orders, revenue from sales_by_customer_v1"),
+            "product": _sums(connection, "select product_id, quantity, revenue from sales_by_product_v1"),
+        }
+    return NaiveLog(events, views, sums)
+
+
+def faults(log: NaiveLog) -> list[str]:
+    """Everything that is wrong with the log in itself, and with the views beside it; none is as it should be."""
+    return [*_log_faults(log), *_view_faults(log), *_sum_faults(log)]
+
+
+def _log_faults(log: NaiveLog) -> list[str]:
+    found: list[str] = []
+    versions: dict[str, int] = defaultdict(int)
+    positions = [event["position"] for event in log.events]
+    if positions != sorted(set(positions)):
+        found.append("positions are not rising")
+    if len({event["id"] for event in log.events}) < len(log.events):
+        found.append("an event is in the log twice")
+    for event in log.events:
+        versions[event["stream"]] += 1
+        if event["version"] != versions[event["stream"]]:
+            found.append(f"{event['stream']}: version {event['version']} where {versions[event['stream']]} was due")
+    return found
+
+
+def orders_of(log: NaiveLog) -> dict[str, dict[str, Any]]:
+    """The orders that the log tells of, by id: customer, status, version, total and items."""
+    orders: dict[str, dict[str, Any]] = {}
+    for event in log.events:
+        order_id = event["stream"].removeprefix("order-")
+        data = event["data"]
+        if event["type"] == "OrderCreated":
+            items = [(i["productId"], i["quantity"], Decimal(i["price"]) * i["quantity"]) for i in data["items"]]
+            orders[order_id] = {"customer": data["customerId"], "status": "pending", "items": items, "version": 1}
+        else:
+            order = orders[order_id]
+            order["version"] += 1
+            order["status"] = "cancelled" if event["type"] == "OrderCancelled" else data["newStatus"]
+    for order in orders.values():
+        order["total"] = sum((subtotal for _, _, subtotal in order["items"]), start=Decimal(0))
+    return orders
+
+
+def _view_faults(log: NaiveLog) -> list[str]:
+    orders = orders_of(log)
+    found = [f"order {key} has no view" for key in orders.keys() - log.views.keys()]
+    found += [f"view {key} has no order" for key in log.views.keys() - orders.keys()]
+    for key in orders.keys() & log.views.keys():
+        order, view = orders[key], log.views[key]
+        expected = (order["customer"], order["status"], order["version"], order["total"], len(order["items"]))
+        stored = (view["customerId"], view["status"], view["version"], view["totalAmount"], view["itemCount"])
+        if expected != stored or len(view["statusHistory"]) != order["version"]:
+            found.append(f"view {key} says {stored}, the log says {expected}")
+    return found
+
+
+def _sum_faults(log: NaiveLog) -> list[str]:
+    expected: dict[str, dict[tuple[str, ...], list[int]]] = {
+        kind: defaultdict(lambda: [0, 0]) for kind in ("status", "day", "customer", "product")
+    }
+    for order in orders_of(log).values():
+        units = int(order["total"] * 100)
+        kept = 0 if order["status"] == "cancelled" else 1
+        for kind, key, count, revenue in (
+            ("status", order["status"], 1, units),
+            ("day", "all", 1, units * kept),
+            ("customer", order["customer"], 1, units * kept),
+            *(("product", id, quantity * kept, int(sub * 100) * kept) for id, quantity, sub in order["items"]),
+        ):
+            expected[kind][(key,)][0] += count
+            expected[kind][(key,)][1] += revenue
+    found: list[str] = []
+    for kind, sums in expected.items():
+        made = {key: tuple(values) for key, values in sums.items() if any(values)}
+        stored = {key: values for key, values in log.sums[kind].items() if any(values)}
+        found += [
+            f"{kind} {key}: stored {stored.get(key)}, the log says {made.get(key)}"
+            for key in made.keys() | stored.keys()
+            if made.get(key) != stored.get(key)
+        ]
+    return found
+
+
+def _json(body: bytes) -> Any:
+    return json.loads(body, parse_float=Decimal, parse_int=Decimal)
+
+
+def _sums(connection: sqlite3.Connection, sql: str) -> dict[tuple[str, ...], tuple[int, ...]]:
+    return {(row[0],): (row[1] or 0, row[2] or 0) for row in connection.execute(sql)}

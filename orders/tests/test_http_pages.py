@@ -1,0 +1,96 @@
+"""The API's own pages on the running service: its health, its description, and a page to try it that works offline."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+from servers import Server, start
+from talking import problem
+
+
+def test_it_says_that_it_lives_and_is_ready(http: httpx.Client) -> None:
+    assert http.get("/livez").json() == {"status": "live"}
+    assert http.get("/readyz").json() == {"status": "ready"}
+
+
+def test_it_describes_every_operation(http: httpx.Client) -> None:
+    response = http.get("/openapi.json")
+
+    assert response.headers["content-type"] == "application/json"
+    described = response.json()
+    assert described["openapi"].startswith("3.1")
+    assert {(method, path) for path, methods in described["paths"].items() for method in methods} == {
+        ("post", "/orders"),
+        ("get", "/orders"),
+        ("get", "/orders/{order_id}"),
+        ("get", "/orders/{order_id}/events"),
+        ("patch", "/orders/{order_id}/status"),
+        ("post", "/orders/{order_id}/cancel"),
+        ("get", "/customers/{customer_id}/orders"),
+        ("get", "/dashboard"),
+    }
+    references = set(re.findall(r'"#/components/schemas/([^"]+)"', response.text))
+    assert references == set(described["components"]["schemas"])
+
+
+@pytest.mark.parametrize(("currency", "step"), [("USD", 0.01), ("JPY", 1), ("KWD", 0.001)])
+def test_it_describes_prices_in_its_currency(tmp_path: Path, currency: str, step: float) -> None:
+    with start("memory:", tmp_path / "service.log", currency=currency) as server:
+        described = httpx.get(f"{server.url}/openapi.json").json()
+
+    price = described["components"]["schemas"]["NewItem"]["properties"]["price"]
+    number, text = price["anyOf"]
+    assert (number["type"], number["multipleOf"]) == ("number", step)
+    assert text["type"] == "string"
+
+
+def test_the_page_names_no_other_host(http: httpx.Client) -> None:
+    page = http.get("/docs")
+
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "unsafe-eval" not in page.headers["content-security-policy"]
+    files = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(files) >= 4
+    for file in files:
+        if file != "data:,":
+            assert not file.startswith(("http", "//"))
+            assert http.get(f"/{file}").status_code == 200
+    problem(http.post("/docs"), 405)
+
+
+def test_the_page_shows_every_operation_in_a_browser(server: Server, http: httpx.Client, tmp_path: Path) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("chromium is not installed: `apt-get install chromium`")
+    command = [
+        chromium,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        f"--user-data-dir={tmp_path}",
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # offline, but for the service itself
+        "--enable-logging=stderr",  # what the page's policy blocks is said on its console
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        f"{server.url}/docs",
+    ]
+    run = subprocess.run(command, capture_output=True, timeout=90, check=True)
+
+    shown = html.unescape(run.stdout.decode())
+
+    described = json.loads(http.get("/openapi.json").content)
+    for path, methods in described["paths"].items():
+        assert f'data-path="{path}"' in shown.replace("\u200b", "")
+        for operation in methods.values():
+            assert operation["summary"] in shown
+    console = [line for line in run.stderr.decode(errors="replace").splitlines() if "CONSOLE" in line]
+    assert not [line for line in console if "Refused" in line or "violates" in line or "rror" in line], console

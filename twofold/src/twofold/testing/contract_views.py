@@ -1,0 +1,271 @@
+"""The contract of views: folds in the transactions of the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+import pytest
+
+from twofold.errors import Conflict, ProjectionFailed
+from twofold.events import Receipt, Recorded
+from twofold.messages import Idempotency
+from twofold.sql import Work
+from twofold.store import Progress, Store
+from twofold.testing.contract_base import ContractBase, Seen, happened, seen_by, several, whole
+
+
+class ViewsContract(ContractBase):
+    """Views and checkpoints change together with the log, each event once."""
+
+    # --- folds in the transaction of an append ----------------------------------------------------------------------
+
+    async def test_a_view_changes_with_the_append(self, store: Store) -> None:
+        view = await seen_by(store)
+        for size in (1, 3):
+            receipt = await store.append("order-1", several(size), expected=None)
+            assert await view.positions(store) == [recorded.position for recorded in await whole(store)]
+            assert await store.checkpoint("seen") == receipt.position
+
+    async def test_a_fold_is_given_what_it_missed(self, store: Store) -> None:
+        await store.append("order-1", several(3), expected=0)
+        view = await seen_by(store)
+        assert await view.positions(store) == []
+        await store.append("order-1", several(1), expected=3)
+        await store.append("order-1", several(2), expected=4)
+        assert await view.positions(store) == [recorded.position for recorded in await whole(store)]
+
+    async def test_a_fold_begins_anew_after_a_reset(self, store: Store) -> None:
+        view = await seen_by(store)
+        await store.append("order-1", several(3), expected=0)
+        await store.reset("seen", view.create)
+        await store.append("order-1", several(1), expected=3)
+        assert await view.positions(store) == [recorded.position for recorded in await whole(store)]
+
+    async def test_what_stores_nothing_folds_nothing(self, store: Store) -> None:
+        view = await seen_by(store)
+        events = several(2)
+        await store.append("order-1", events, expected=0)
+        await store.append("order-1", events, expected=0)
+        with pytest.raises(Conflict):
+            await store.append("order-1", several(1), expected=0)
+        await store.append("order-1", [], expected=None, idempotency=Idempotency("key", "request"))
+        assert await view.positions(store) == [recorded.position for recorded in await whole(store)]
+
+    async def test_an_append_fails_with_its_fold_and_leaves_nothing(self, store: Store) -> None:
+        first_view, second_view = await seen_by(store, "first"), await seen_by(store, "second")
+        first = await store.append("order-1", several(1), expected=0)
+        asked = Idempotency("key", "request")
+        with pytest.raises(ProjectionFailed) as caught:
+            await store.append("order-1", [happened(), happened(type="Poison")], expected=1, idempotency=asked)
+        assert caught.value.name in ("first", "second")
+        assert isinstance(caught.value.__cause__, ValueError)
+        assert [recorded.position for recorded in await whole(store)] == [first.position]
+        assert await store.head() == first.position
+        assert await store.recall("key") is None
+        for view in (first_view, second_view):
+            assert await view.positions(store) == [first.position]
+            assert await store.checkpoint(view.name) == first.position
+        receipt = await store.append("order-1", several(1), expected=1, idempotency=asked)
+        for view in (first_view, second_view):
+            assert await view.positions(store) == [first.position, receipt.position]
+
+    async def test_a_fold_that_succeeded_is_undone_with_one_that_failed(self, store: Store) -> None:
+        """Whichever of them the store runs first."""
+        early, late = await seen_by(store, "early"), await seen_by(store, "late")
+
+        def fail(events: Sequence[Recorded[bytes]]) -> Work[None]:
+            yield early.query
+            raise ValueError("this fold always fails")
+
+        store.attach("middle", fail)
+        store.attach("late", late.fold)
+        with pytest.raises(ProjectionFailed) as caught:
+            await store.append("order-1", several(1), expected=0)
+        assert caught.value.name == "middle"
+        for view in (early, late):
+            assert await view.positions(store) == []
+            assert await store.checkpoint(view.name) == 0
+        assert await whole(store) == []
+
+    async def test_only_the_append_that_failed_fails(self, store: Store) -> None:
+        """Wherever it stands among those that wait together."""
+        view = await seen_by(store)
+        for place in (0, 4, 9):
+            types = ["Poison" if number == place else "Happened" for number in range(10)]
+            appends = [
+                store.append(f"order-{place}-{number}", [happened(), happened(type=type)], expected=0)
+                for number, type in enumerate(types)
+            ]
+            outcomes = await self.soon(asyncio.gather(*appends, return_exceptions=True))
+            for number, outcome in enumerate(outcomes):
+                assert isinstance(outcome, ProjectionFailed if number == place else Receipt)
+        log = await whole(store)
+        assert len(log) == 3 * 9 * 2
+        assert "Poison" not in {recorded.type for recorded in log}
+        assert await view.positions(store) == [recorded.position for recorded in log]
+
+    async def test_each_event_is_folded_once_in_order_under_many_appends(self, store: Store) -> None:
+        attached, advanced = await seen_by(store, "attached"), Seen(store, "advanced")
+        await store.work(advanced.create)
+
+        async def append(number: int) -> None:
+            await store.append(f"order-{number % 7}", several(1 + number % 3), expected=None)
+            await store.advance("advanced", advanced.fold, limit=3)
+            await store.advance("attached", attached.fold, limit=3)
+
+        await self.soon(asyncio.gather(*(append(number) for number in range(60))))
+        await store.advance("advanced", advanced.fold, limit=1000)
+        log = await whole(store)
+        for view in (attached, advanced):
+            assert await view.positions(store) == [recorded.position for recorded in log]
+            assert await store.checkpoint(view.name) == log[-1].position
+
+    # --- folds of their own -----------------------------------------------------------------------------------------
+
+    async def test_a_fold_advances_step_by_step(self, store: Store) -> None:
+        view = Seen(store)
+        await store.work(view.create)
+        assert await store.checkpoint("seen") is None
+        await store.append("order-1", several(5), expected=0)
+        positions = [recorded.position for recorded in await whole(store)]
+        for step in (2, 4, 5, 5):
+            progress = await store.advance("seen", view.fold, limit=2)
+            assert progress == Progress(positions[step - 1], positions[-1])
+            assert await store.checkpoint("seen") == positions[step - 1]
+            assert await view.positions(store) == positions[:step]
+
+    async def test_a_fold_that_fails_stays_where_it_was(self, store: Store) -> None:
+        view = Seen(store)
+        await store.work(view.create)
+        await store.append("order-1", [happened(), happened(), happened(type="Poison")], expected=0)
+        positions = [recorded.position for recorded in await whole(store)]
+        await store.advance("seen", view.fold, limit=1)
+        with pytest.raises(ProjectionFailed) as caught:
+            await store.advance("seen", view.fold, limit=2)
+        assert caught.value.name == "seen"
+        assert await view.positions(store) == positions[:1]
+        assert await store.checkpoint("seen") == positions[0]
+        with pytest.raises(ProjectionFailed):
+            await store.promote("seen", view.fold, to="other", swap=view.create)
+        assert await view.positions(store) == positions[:1]
+        assert [await store.checkpoint(name) for name in ("seen", "other")] == [positions[0], None]
+
+    async def test_a_reset_runs_its_work_and_goes_back_to_0(self, store: Store) -> None:
+        view = Seen(store)
+        await store.reset("seen", view.create)
+        assert await store.checkpoint("seen") == 0
+        await store.append("order-1", several(2), expected=0)
+        await store.advance("seen", view.fold, limit=10)
+        await store.reset("seen", view.create)
+        assert await store.checkpoint("seen") == 0
+        assert await view.positions(store) == []
+
+    async def test_a_reset_of_only_the_new_leaves_what_is_there(self, store: Store) -> None:
+        view = Seen(store)
+        await store.reset("seen", view.create, only_new=True)
+        assert await store.checkpoint("seen") == 0
+        await store.append("order-1", several(2), expected=0)
+        progress = await store.advance("seen", view.fold, limit=10)
+        await store.reset("seen", view.create, only_new=True)
+        assert await store.checkpoint("seen") == progress.position
+        assert len(await view.positions(store)) == 2
+
+    async def test_a_reset_that_fails_leaves_all_as_it_was(self, store: Store) -> None:
+        view = Seen(store)
+        await store.reset("seen", view.create)
+        await store.append("order-1", several(2), expected=0)
+        progress = await store.advance("seen", view.fold, limit=10)
+        with pytest.raises(LookupError):
+            await store.reset("seen", partial(_then_fail, view))
+        assert await store.checkpoint("seen") == progress.position
+        assert len(await view.positions(store)) == 2
+
+    async def test_a_promotion_folds_the_rest_and_hands_the_checkpoint_over(self, store: Store) -> None:
+        old, new = await seen_by(store, "old"), Seen(store, "new")
+        await store.append("order-1", several(2), expected=0)
+        await store.reset("new", new.create)
+        await store.advance("new", new.fold, limit=1)
+        await store.append("order-1", several(2), expected=2)
+        positions = [recorded.position for recorded in await whole(store)]
+        progress = await store.promote("new", new.fold, to="old", swap=old.drop)
+        assert progress == Progress(positions[-1], positions[-1])
+        assert await new.positions(store) == positions
+        assert await store.checkpoint("new") is None
+        assert await store.checkpoint("old") == positions[-1]
+        store.attach("old", new.fold)
+        receipt = await store.append("order-1", several(1), expected=4)
+        assert await new.positions(store) == [*positions, receipt.position]
+
+    async def test_a_promotion_that_fails_leaves_all_as_it_was(self, store: Store) -> None:
+        view = Seen(store)
+        await store.reset("seen", view.create)
+        await store.append("order-1", several(3), expected=0)
+        progress = await store.advance("seen", view.fold, limit=1)
+        with pytest.raises(LookupError):
+            await store.promote("seen", view.fold, to="other", swap=partial(_then_fail, view))
+        assert await view.positions(store) == [progress.position]
+        assert await store.checkpoint("seen") == progress.position
+        assert await store.checkpoint("other") is None
+
+    # --- work and reading -------------------------------------------------------------------------------------------
+
+    async def test_work_sees_what_it_wrote_and_answers_what_comes_of_it(self, store: Store) -> None:
+        view = Seen(store)
+
+        def work() -> Work[int]:
+            yield from view.create()
+            yield from view.write(7, 8, 9)
+            rows = yield view.query
+            return sum(position for (position,) in rows)
+
+        assert await store.work(work) == 24
+        assert await store.rows(view.query) == await store.scan(view.query) == [(7,), (8,), (9,)]
+
+    async def test_work_that_fails_leaves_nothing(self, store: Store) -> None:
+        view = Seen(store)
+        await store.work(view.create)
+        with pytest.raises(LookupError, match="no more"):
+            await store.work(partial(_then_fail, view))
+        assert await view.positions(store) == []
+        await store.append("order-1", several(1), expected=0)
+
+    async def test_works_do_not_mix(self, store: Store) -> None:
+        """Each reads a number and writes the next: none may read what another is about to change."""
+        view = Seen(store)
+        await store.work(view.create)
+
+        def count() -> Work[None]:
+            rows = yield view.query
+            yield from view.write(len(rows) + 1)
+
+        await self.soon(asyncio.gather(*(store.work(count) for _ in range(30))))
+        assert await view.positions(store) == list(range(1, 31))
+
+    async def test_a_moment_does_not_move(self, store: Store) -> None:
+        view = await seen_by(store)
+        first = await store.append("order-1", several(1), expected=0)
+        async with store.moment() as moment:
+            await self.soon(store.append("order-1", several(1), expected=1))  # before anything was read
+            for _ in range(2):
+                assert await moment.scan(view.query) == [(first.position,)]
+                assert await moment.checkpoint("seen") == first.position
+                assert await moment.checkpoint("unknown") is None
+                await self.soon(store.append("order-1", several(1), expected=None))
+        async with store.moment() as moment:
+            assert len(await moment.scan(view.query)) == 4
+
+    async def test_a_moment_answers_several_at_once(self, store: Store) -> None:
+        view = await seen_by(store)
+        receipt = await store.append("order-1", several(500), expected=0)
+        async with store.moment() as moment:
+            questions = [asyncio.gather(moment.scan(view.query), moment.checkpoint("seen")) for _ in range(5)]
+            for rows, checkpoint in await self.soon(asyncio.gather(*questions)):
+                assert (len(rows), checkpoint) == (500, receipt.position)
+
+
+def _then_fail(view: Seen) -> Work[None]:
+    yield from view.create()
+    yield from view.write(1, 2, 3)
+    raise LookupError("no more")

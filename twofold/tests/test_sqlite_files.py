@@ -1,0 +1,178 @@
+"""The file of the SQLite store: how it is opened, which files are refused, and what a damaged one leads to."""
+
+import os
+from pathlib import Path
+
+import pytest
+from twofold.errors import EventCorrupt, EventUnreadable, StoreFailed, StoreRefused
+from twofold.sql import Fetch, Work
+from twofold.stores.sqlite import SqliteStore
+from twofold.stores.sqlite.driver import APPLICATION_ID, Connection
+from twofold.testing.contract_base import Seen, events_of, several, whole
+
+FULL = 2
+
+
+async def opened_once(path: Path) -> None:
+    async with SqliteStore(path):
+        pass
+
+
+async def test_every_connection_is_durable(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "store.db") as store:
+        for pragma, value in {"synchronous": FULL, "journal_mode": "wal"}.items():
+            query = Fetch(f"pragma {pragma}")
+
+            def work(query: Fetch = query) -> Work[object]:
+                rows = yield query  # on the connection that writes
+                return rows[0][0]
+
+            assert await store.work(work) == value
+            assert await store.rows(query) == await store.scan(query) == [(value,)]
+            async with store.moment() as moment:
+                assert await moment.scan(query) == [(value,)]
+
+
+async def test_the_file_says_whose_it_is(tmp_path: Path) -> None:
+    await opened_once(tmp_path / "store.db")
+    file = Connection(str(tmp_path / "store.db"))
+    assert (file.get("pragma application_id"), file.get("pragma user_version")) == (APPLICATION_ID, 1)
+    file.close()
+
+
+@pytest.mark.parametrize("statement", ["create table t (a)", "pragma user_version = 1", "pragma application_id = 7"])
+async def test_the_file_of_another_application_is_refused_and_left_alone(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "theirs.db"
+    file = Connection(str(path))
+    file.run(statement)
+    file.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreRefused, match="another application"):
+        await opened_once(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["theirs.db"]
+
+
+async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    await opened_once(path)
+    file = Connection(str(path))
+    file.run("pragma user_version = 999")
+    file.close()
+    with pytest.raises(StoreRefused, match="has schema 999"):
+        await opened_once(path)
+
+
+async def test_what_is_no_sqlite_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear Ada, " * 1000)
+    with pytest.raises(StoreRefused, match="not a SQLite file"):
+        await opened_once(path)
+    assert path.read_text() == "Dear Ada, " * 1000
+
+
+async def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing" / "store.db", tmp_path):
+        with pytest.raises(StoreRefused):
+            await opened_once(path)
+    for name in ("", ":memory:"):
+        with pytest.raises(StoreRefused, match="lives in a file"):
+            SqliteStore(name)
+
+
+async def test_a_store_that_was_refused_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, closed = 0, 0
+    initialise, close = Connection.__init__, Connection.close
+
+    def count_opened(self: Connection, path: str) -> None:
+        nonlocal opened
+        initialise(self, path)
+        opened += 1
+        if opened == 3:
+            self.close()  # the last of a store's connections is no good
+
+    def count_closed(self: Connection) -> None:
+        nonlocal closed
+        close(self)
+        closed += 1
+
+    monkeypatch.setattr(Connection, "__init__", count_opened)
+    monkeypatch.setattr(Connection, "close", count_closed)
+    with pytest.raises(Exception, match="closed"):
+        await opened_once(tmp_path / "store.db")
+    assert closed >= opened == 3
+
+
+# --- damage -----------------------------------------------------------------------------------------------------------
+
+FLIPPED = [
+    "update event set data = x'31' where version = 2",
+    "update event set metadata = cast(replace(cast(metadata as text), 'Z', 'z') as blob) where version = 2",
+    "update event set type = 'Happened ' where version = 2",
+    "update event set schema = 2 where version = 2",
+    "update event set id = x'00112233445566778899aabbccddeeff' where version = 2",
+    "update event set checksum = checksum + 1 where version = 2",
+]
+
+
+@pytest.mark.parametrize("change", FLIPPED)
+async def test_a_damaged_event_is_found_when_it_is_read(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "store.db"
+    async with SqliteStore(path) as store:
+        await store.append("order-1", several(3), expected=0)
+        file = Connection(str(path))
+        file.run(change)
+        file.close()
+        for reading in (store.read("order-1"), store.read_all()):
+            assert (await anext(reading)).version == 1
+            with pytest.raises(EventCorrupt) as caught:
+                await anext(reading)
+            assert (caught.value.stream, caught.value.version) == ("order-1", 2)
+        assert [recorded.version async for recorded in store.read("order-1", after=2)] == [3]
+        view = Seen(store)
+        await store.work(view.create)
+        with pytest.raises(EventCorrupt):
+            await store.advance("seen", view.fold, limit=10)
+        assert await view.positions(store) == []
+        await store.append("order-1", several(1), expected=3)
+
+
+@pytest.mark.parametrize("change", ["update event set stream = 'ordes-1'", "delete from event"])
+async def test_a_hole_in_a_stream_is_found_when_it_is_read(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "store.db"
+    async with SqliteStore(path) as store:
+        await store.append("order-1", several(3), expected=0)
+        file = Connection(str(path))
+        file.run(f"{change} where version = 2")
+        file.close()
+        reading = store.read("order-1")
+        assert (await anext(reading)).version == 1
+        with pytest.raises(EventUnreadable) as caught:
+            await anext(reading)
+        assert (caught.value.stream, caught.value.version) == ("order-1", 2)
+
+
+async def test_a_text_that_is_none_any_more_is_a_failure_in_our_words(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    async with SqliteStore(path) as store:
+        await store.append("order-1", several(1), expected=0)
+        file = Connection(str(path))
+        file.run("update event set type = cast(x'ff00' as text)")
+        file.close()
+        with pytest.raises(StoreFailed):
+            await events_of(store, "order-1")
+        with pytest.raises(StoreFailed):
+            await whole(store)
+
+
+async def test_a_file_whose_pages_are_damaged_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    async with SqliteStore(path) as store:
+        for _ in range(50):
+            await store.append("order-1", several(20), expected=None)
+    content = bytearray(path.read_bytes())
+    content[4096 * 3 :] = b"\xaa" * (len(content) - 4096 * 3)
+    path.write_bytes(content)
+    with pytest.raises((StoreFailed, StoreRefused, EventCorrupt)):
+        async with SqliteStore(path) as store:
+            await whole(store)

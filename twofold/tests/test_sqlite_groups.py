@@ -1,0 +1,148 @@
+"""Group commit in the SQLite store: what waits together is committed together, and each stands or falls alone."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event
+
+import pytest
+from twofold.errors import (
+    EventIdTaken,
+    ProjectionFailed,
+    StoreBusy,
+    StoreFailed,
+    TwofoldError,
+)
+from twofold.events import Receipt, Recorded
+from twofold.messages import Idempotency
+from twofold.sql import Fetch, Work
+from twofold.stores.sqlite import SqliteStore, writer
+from twofold.testing.contract_base import happened, seen_by, several, whole
+from twofold.testing.contract_history import check_log
+
+
+class Held:
+    """Holds the writer in a transaction of its own, so that whatever is asked meanwhile becomes one group."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self._begun, self._go_on = Event(), Event()
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.create_task(self._store.work(self._hold))
+        assert await asyncio.to_thread(self._begun.wait, 10)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._go_on.set()
+        await self._task
+
+    def _hold(self) -> Work[None]:
+        self._begun.set()
+        self._go_on.wait(10)
+        yield Fetch("select 1")
+
+
+async def test_appends_that_wait_are_committed_together(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "store.db") as store:
+        batches: list[int] = []
+
+        def fold(events: Sequence[Recorded[bytes]]) -> Work[None]:
+            batches.append(len(events))
+            yield from ()
+
+        store.attach("batches", fold)
+        async with Held(store):
+            appends = [asyncio.create_task(store.append(f"order-{n}", several(2), expected=0)) for n in range(50)]
+            await asyncio.sleep(0)
+        await asyncio.gather(*appends)
+        assert batches == [100]
+
+
+async def test_each_of_a_group_stands_or_falls_alone(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "store.db") as store:
+        view = await seen_by(store)
+        taken = happened()
+        await store.append("taken", [taken], expected=0)
+
+        def fail() -> Work[None]:
+            yield from view.write(1000)
+            raise LookupError("no more")
+
+        async with Held(store):
+            good = [asyncio.create_task(store.append(f"good-{n}", several(2), expected=0)) for n in range(3)]
+            half = asyncio.create_task(store.append("half", [happened(), taken], expected=0))
+            good.append(asyncio.create_task(store.append("good-3", several(2), expected=0)))
+            poison = asyncio.create_task(store.append("poison", [happened(), happened(type="Poison")], expected=0))
+            broken = asyncio.create_task(store.work(fail))
+            good.append(asyncio.create_task(store.append("good-4", several(2), expected=0)))
+            refusal = asyncio.create_task(store.refuse(Idempotency("key", "request"), b"no"))
+            await asyncio.sleep(0)
+        assert all(isinstance(receipt, Receipt) for receipt in await asyncio.gather(*good))
+        with pytest.raises(EventIdTaken):
+            await half
+        with pytest.raises(ProjectionFailed):
+            await poison
+        with pytest.raises(LookupError):
+            await broken
+        assert await store.recall("key") == await refusal
+        log = await whole(store)
+        check_log(log)
+        assert {recorded.stream for recorded in log} == {"taken", *(f"good-{n}" for n in range(5))}
+        assert [recorded.position for recorded in log] == list(range(1, 12))
+        assert await view.positions(store) == list(range(1, 12))
+
+
+async def test_a_view_that_is_promoted_among_appends_misses_nothing(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "store.db") as store:
+        view = await seen_by(store)
+        async with Held(store):
+            tasks = [asyncio.create_task(store.append("order-1", several(2), expected=None)) for _ in range(2)]
+            reached = asyncio.create_task(store.advance("seen", view.fold, limit=100))
+            tasks += [asyncio.create_task(store.append("order-1", several(2), expected=None)) for _ in range(2)]
+            last = asyncio.create_task(store.advance("seen", view.fold, limit=100))
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        assert ((await reached).position, (await last).position) == (4, 8)
+        assert await view.positions(store) == list(range(1, 9))
+
+
+async def test_too_many_that_wait_are_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "WAITING_LIMIT", 5)
+    async with SqliteStore(tmp_path / "store.db") as store:
+        async with Held(store):
+            appends = [asyncio.create_task(store.append(f"order-{n}", several(1), expected=0)) for n in range(5)]
+            await asyncio.sleep(0)
+            with pytest.raises(StoreBusy):
+                await store.append("order-5", several(1), expected=0)
+        assert len(await asyncio.gather(*appends)) == len(await whole(store)) == 5
+
+
+async def test_a_fold_that_ends_the_thread_hangs_nobody(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "store.db") as store:
+
+        def leave(events: Sequence[Recorded[bytes]]) -> Work[None]:
+            yield Fetch("select 1")
+            raise SystemExit
+
+        store.attach("leave", leave)
+        for _ in range(2):
+            with pytest.raises(StoreFailed):
+                await asyncio.wait_for(store.append("order-1", several(1), expected=0), 5)
+        assert await whole(store) == []
+
+
+async def test_a_statement_that_is_wrong_harms_no_other(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "store.db") as store:
+
+        def wrong() -> Work[None]:
+            yield Fetch("select * from nowhere")
+
+        async with Held(store):
+            failing = asyncio.create_task(store.work(wrong))
+            append = asyncio.create_task(store.append("order-1", several(1), expected=0))
+            await asyncio.sleep(0)
+        with pytest.raises(TwofoldError):
+            await failing
+        assert (await append).version == 1
+        with pytest.raises(TwofoldError):
+            await store.rows(Fetch("select * from nowhere"))
