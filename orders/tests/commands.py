@@ -38,7 +38,7 @@ def command(*arguments: str, cwd: Path | None = None, text: str = "", **environm
 
 
 def refused(capsys: pytest.CaptureFixture[str], cwd: Path, *arguments: str, **environment: str) -> tuple[str, str]:
-    """What a wrong usage prints and complains; run in this process, where that is all that matters and takes no time."""
+    """What a wrong usage prints and complains; run in this process, where that is all that matters, and quick."""
     with (
         patch.object(sys, "argv", ["orders", *arguments]),
         patch.dict(os.environ, {**WIDE, **environment}, clear=True),

@@ -1,4 +1,4 @@
-"""The documentation is run: every program in it, every command at a prompt, and every link to a file of ours.
+"""The documentation is run: every program in it, every command at a prompt. Its links to our own files are followed.
 
 How a page says what is to be run:
 
@@ -11,21 +11,24 @@ How a page says what is to be run:
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
+PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("[a-z]*/README.md")})
 
 _STEP = re.compile(r"^```(python|console)\n(.*?)^```$|^<!-- file (\S+) from (\S+) -->$", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"# (\S+\.py)\n")
@@ -61,16 +64,30 @@ def read(page: Path) -> Iterator[Command | File]:
             prompts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
             for prompt in prompts:
                 lines = prompt.splitlines()
-                end = next(n for n, line in enumerate(lines, start=1) if not line.endswith("\\"))
+                end = next(n for n in range(1, len(lines) + 1) if is_whole("\n".join(lines[:n])))
                 yield Command("\n".join(lines[:end]), "\n".join(lines[end:]))
+
+
+def is_whole(line: str) -> bool:
+    """Whether a shell would run this, and not ask for more."""
+    try:
+        shlex.split(line)
+    except ValueError:
+        return False
+    return not line.endswith("\\")
 
 
 def steps_of(page: Path) -> list[Command | File]:
     """The steps of a page, and one more for each program that nothing else runs."""
     steps = list(read(page))
     files = {step.name: step for step in steps if isinstance(step, File)}
-    said = "\n".join([step.line for step in steps if isinstance(step, Command)] + [file.text for file in files.values()])
-    alone = [name for name in files if not re.search(rf"(?<!# )\b{name}|(from|import) {name.removesuffix('.py')}\b", said)]
+    said = [step.line if isinstance(step, Command) else step.text for step in steps]
+
+    def is_run(name: str) -> bool:
+        used = rf"(?<!# )\b{re.escape(name)}|(from|import) {re.escape(name.removesuffix('.py'))}\b"
+        return any(re.search(used, text) for text in said)
+
+    alone = [name for name in files if not is_run(name)]
     return [*steps, *(Command(f"python {name}", "") for name in alone)]
 
 
@@ -79,7 +96,10 @@ def script_of(steps: list[Command | File], *, with_service: bool) -> str:
     lines = ["exec 2>&1", "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT"]
     if with_service:
         ready = f"http://{_SERVICE}/readyz"
-        lines.append(f"orders serve >serve.log 2>&1 & until curl -sf {ready}; do kill -0 $! || exit; sleep 0.1; done >ready.log")
+        lines += [
+            "orders serve >serve.log 2>&1 &",
+            f"until curl -sf {ready}; do kill -0 $! || exit; sleep 0.1; done >ready",
+        ]
     for step in steps:
         if isinstance(step, File):
             lines.append(f"cat >{step.name} <<'#END'\n{step.text}#END")
@@ -115,10 +135,8 @@ def run(script: str, folder: Path) -> list[str]:
     try:
         printed, _ = shell.communicate(timeout=100)
     finally:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGKILL)  # what a page left running
-        except ProcessLookupError:
-            pass
         shell.wait()
     return [re.sub(r"[ \t]+$", "", part, flags=re.MULTILINE).strip("\n") for part in printed.split(_END)]
 
@@ -145,9 +163,28 @@ def test_the_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
         return
     with_service = any(_SERVICE in command.line for command in commands)
     printed = run(script_of(steps, with_service=with_service), tmp_path)
-    for command, came in zip(commands, [*printed, *[""] * len(commands)], strict=False):
+    for command, came in zip(commands, printed, strict=False):
         expected = ".*?".join(re.escape(part) for part in command.printed.strip("\n").split("…"))
-        assert re.fullmatch(expected, came, re.DOTALL), f"$ {command.line}\n{came}\n--- but the page says\n{command.printed}"
+        told = f"$ {command.line}\n{came}\n--- but the page says\n{command.printed}"
+        assert re.fullmatch(expected, came, re.DOTALL), told
+    assert len(printed) == len(commands) + 1, f"not all commands were run:\n{printed[-1]}"
+
+
+def test_the_programs_type_check(tmp_path: Path) -> None:
+    """Under pyright strict, each page by itself."""
+    roots: list[Path] = []
+    for number, page in enumerate(PAGES):
+        for file in (step for step in read(page) if isinstance(step, File)):
+            roots.append(tmp_path / str(number))
+            roots[-1].mkdir(exist_ok=True)
+            (roots[-1] / file.name).write_text(file.text, "utf-8")
+    environments = [{"root": str(root)} for root in dict.fromkeys(roots)]
+    settings = {"typeCheckingMode": "strict", "pythonVersion": "3.11", "executionEnvironments": environments}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings), "utf-8")
+    command = [sys.executable, "-m", "pyright", "--project", str(tmp_path), "--pythonpath", sys.executable]
+    environment = os.environ | {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+    checked = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, f"{[str(page) for page in PAGES]}\n{checked.stdout}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

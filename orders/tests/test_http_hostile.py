@@ -213,7 +213,19 @@ async def test_a_body_in_pieces_is_counted_in_all(server: Server) -> None:
     )
     piece = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
 
-    problem(await exchange(server.url, head + piece * 17), 413)
+    problem(await exchange(server.url, head + piece * 17 + b"0\r\n\r\n"), 413)
+
+
+@pytest.mark.usefixtures("nothing_stored")
+async def test_a_body_that_is_too_large_is_refused_before_its_end(server: Server) -> None:
+    expecting = JSON | {"Content-Length": "5000000", "Expect": "100-continue"}
+    asked = await exchange(server.url, written("POST", "/orders", headers=expecting))
+    stalled = await exchange(server.url, written("POST", "/orders", b" ", JSON | {"Content-Length": "5000000"}))
+    endless = await exchange(server.url, written("POST", "/orders", b" " * 17_000_000, JSON | {"Content-Length": "9" * 12}))
+
+    for response in (asked, stalled, endless):
+        problem(response, 413)
+        assert response.headers["connection"] == "close"
 
 
 # --- paths, parameters, heads ---------------------------------------------------------------------------------------

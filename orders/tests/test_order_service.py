@@ -308,6 +308,17 @@ async def test_two_services_decide_on_what_is_and_not_on_what_they_remember(tmp_
         assert await history(one, "1") == ["pending", "confirmed", "shipped", "delivered"]
 
 
+async def test_a_service_does_not_refuse_for_what_it_remembers_wrongly(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'orders.db'}"
+    async with open_service(url) as one, open_service(url) as other:
+        await one.commands.execute(create("1"))
+        await other.commands.execute(UpdateOrderStatus("1", Status.CONFIRMED))
+        receipt = await one.commands.execute(UpdateOrderStatus("1", Status.SHIPPED))  # it remembers a pending order
+        assert receipt.version == 3
+        await other.commands.execute(UpdateOrderStatus("1", Status.DELIVERED, if_version=3))
+        assert await history(one, "1") == ["pending", "confirmed", "shipped", "delivered"]
+
+
 async def test_two_services_share_their_keys(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'orders.db'}"
     async with open_service(url) as one, open_service(url) as other:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from logging import DEBUG, ERROR, INFO
 from uuid import uuid4
 
 import pytest
 from twofold.errors import TimedOut
-from twofold.middleware import correlation, logging_, timeout, validation
+from twofold.middleware import correlation, logging, timeout, validation
 
 from twofold import Command, CommandBus, Fault, Metadata, Middleware, Query, QueryBus, TwofoldError, ValidationFailed
 
@@ -94,17 +94,17 @@ class OutOfStock(TwofoldError):
 @pytest.mark.parametrize(
     ("error", "level", "text"),
     [
-        (None, logging.DEBUG, "Register done"),
-        (OutOfStock("secret"), logging.INFO, "Register refused (OutOfStock)"),
-        (ZeroDivisionError("secret"), logging.ERROR, "Register failed (ZeroDivisionError)"),
+        (None, DEBUG, "Register done"),
+        (OutOfStock("secret"), INFO, "Register refused (OutOfStock)"),
+        (ZeroDivisionError("secret"), ERROR, "Register failed (ZeroDivisionError)"),
     ],
 )
 async def test_the_log_tells_name_ids_duration_and_outcome_and_no_content(
     caplog: pytest.LogCaptureFixture, error: Exception | None, level: int, text: str
 ) -> None:
-    caplog.set_level(logging.DEBUG, logger="twofold.messages")
+    caplog.set_level(DEBUG, logger="twofold.messages")
     metadata = Metadata.new(actor="secret")
-    bus = answering(logging_) if error is None else raising(error, logging_)
+    bus = answering(logging) if error is None else raising(error, logging)
     with nullcontext() if error is None else pytest.raises(type(error)):
         assert await bus.execute(Register("secret"), metadata) == "secret"
     (line,) = caplog.records
@@ -260,8 +260,8 @@ async def test_who_asked_and_is_cancelled_is_cancelled_and_not_told_of_a_timeout
 
 
 async def test_all_of_them_stand_around_one_handler(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, logger="twofold.messages")
-    bus = answering(correlation, logging_, timeout(60), validation)
+    caplog.set_level(DEBUG, logger="twofold.messages")
+    bus = answering(correlation, logging, timeout(60), validation)
     assert await bus.execute(Register("Ada")) == "Ada"
     with pytest.raises(ValidationFailed):
         await bus.execute(Register(""))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from twofold.connect import connect
-from twofold.middleware import correlation, logging_, timeout, validation
+from twofold.middleware import correlation, logging, timeout, validation
 from twofold.store import Progress
 from twofold.views import View, Views
 
@@ -48,7 +48,7 @@ async def open_service(
 
 
 def _commands(store: Store, seconds: float) -> CommandBus:
-    bus = CommandBus([correlation, logging_, timeout(seconds), validation])
+    bus = CommandBus([correlation, logging, timeout(seconds), validation])
 
     @bus.handles(CreateOrder)
     async def create_order(command: CreateOrder, metadata: Metadata) -> Receipt:
@@ -67,6 +67,6 @@ def _commands(store: Store, seconds: float) -> CommandBus:
 
 
 def _queries(store: Store, views: Views) -> QueryBus:
-    bus = QueryBus([correlation, logging_])
+    bus = QueryBus([correlation, logging])
     Answers(store, views).register(bus)
     return bus

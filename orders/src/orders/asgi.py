@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from twofold.http import openapi, pages, problems
 
 from orders.app import OrderService
+from orders.bodies import Price
 from orders.http import OrdersApi, explain
 from orders.operations import operations
 from orders.settings import Settings
@@ -19,7 +20,9 @@ DESCRIPTION = "An e-commerce order service: CQRS and event sourcing on Twofold."
 def application(service: OrderService, settings: Settings) -> Starlette:
     """The application over a service that is open already, and stays open as long as the application runs."""
     served = operations(OrdersApi(service, settings))
-    description = openapi.document(TITLE, version("orders"), DESCRIPTION, served)
+    description = openapi.document(
+        TITLE, version("orders"), DESCRIPTION, served, {Price: Price.schema(settings.currency)}
+    )
     app = Starlette(
         routes=[*openapi.routes(served), *pages.health(service.store.check), *pages.documentation(description)],
         exception_handlers=problems.handlers(explain),

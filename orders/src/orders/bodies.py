@@ -6,6 +6,7 @@ program. A test holds the two together.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -22,23 +23,10 @@ _LINE_CONTROL = r"\u0000-\u001f\u007f-\u009f\ufffe\uffff"
 _TEXT = rf"^[^{_TEXT_CONTROL}]*$"
 # With some character that is no space.
 _SOME_TEXT = rf"^[^{_TEXT_CONTROL}]*[^\s{_TEXT_CONTROL}][^{_TEXT_CONTROL}]*$"
-_ONE_LINE = rf"^[^{_LINE_CONTROL}]*[^\s{_LINE_CONTROL}][^{_LINE_CONTROL}]*$"
+ONE_LINE = rf"^[^{_LINE_CONTROL}]*[^\s{_LINE_CONTROL}][^{_LINE_CONTROL}]*$"
 
-Id = Annotated[str, Meta(min_length=1, max_length=validation.MAX_ID, pattern=_ONE_LINE)]
+Id = Annotated[str, Meta(min_length=1, max_length=validation.MAX_ID, pattern=ONE_LINE)]
 Reason = Annotated[str, Meta(max_length=validation.MAX_REASON, pattern=_TEXT)]
-Price = Annotated[
-    Decimal,
-    Meta(
-        description="Exact, as a number or as text; with no more decimals than the currency has",
-        extra_json_schema={
-            "type": ["number", "string"],
-            "exclusiveMinimum": 0,
-            "maximum": float(money.LARGEST),
-            "multipleOf": 0.01,
-            "pattern": r"^(?=.*[1-9])[0-9]{1,9}(\.[0-9]{1,2})?$",
-        },
-    ),
-]
 # Limits of a union's members as JSON Schema only: with both limits of both members, msgspec 0.22 corrupts memory.
 Address = (
     Annotated[str, Meta(extra_json_schema={"maxLength": validation.MAX_ADDRESS_LINE, "pattern": _SOME_TEXT})]
@@ -56,6 +44,28 @@ Address = (
         ),
     ]
 )
+
+
+class Price:
+    """A price as it is sent: a number, or its digits as a text."""
+
+    @staticmethod
+    def schema(currency: str) -> Mapping[str, object]:
+        """What a price in this currency may be."""
+        digits = money.digits(currency)
+        number = {
+            "exclusiveMinimum": 0,
+            "maximum": float(money.LARGEST),
+            "multipleOf": float(Decimal(1).scaleb(-digits)),
+        }
+        decimals = rf"\.(?=[0-9])[0-9]{{0,{digits}}}0{{0,30}}"
+        return {
+            "description": f"Exact, in {currency}, as a number or as its digits in a text",
+            "anyOf": [
+                {"type": "number", **number},
+                {"type": "string", "pattern": rf"^(?=.*[1-9])[0-9]{{1,9}}({decimals})?$"},
+            ],
+        }
 
 
 class NewItem(Struct, rename="camel", forbid_unknown_fields=True):

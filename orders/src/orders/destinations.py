@@ -7,18 +7,18 @@ one can be finished through the other.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import httpx
 import msgspec
 from twofold.errors import OutcomeUnknown, RequestRefused, StoreFailed, StoreUnavailable, TimedOut
+from twofold.http.problems import Problem
+from twofold.http.requests import fingerprint, parse_json
 from uuid_utils.compat import uuid7
 
 from orders import requests
@@ -174,29 +174,21 @@ def _retry_after(answer: httpx.Response) -> float:
 # --- a store --------------------------------------------------------------------------------------------------------
 
 
-def _decimal(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except ArithmeticError:  # an exponent that no decimal has room for
-        return Decimal("Infinity")
-
-
 class StoreDestination:
     """A store, through the same buses as the service."""
 
     def __init__(self, service: OrderService, currency: str) -> None:
         self._service = service
         self._currency = currency
-        self._decode = msgspec.json.Decoder(float_hook=_decimal).decode
 
     async def create(self, key: str, order: bytes) -> Created:
         """See Destination.create."""
         try:
-            command = requests.create_order(str(uuid7()), self._decode(order), self._currency)
+            command = requests.create_order(str(uuid7()), parse_json(order), self._currency)
         except ValidationFailed as failed:
             raise Refused(fault.message for fault in failed.faults) from failed
-        except (msgspec.DecodeError, RecursionError, ValueError) as error:
-            raise Refused([f"The order is not JSON: {error}"]) from error
+        except Problem as malformed:
+            raise Refused([malformed.error]) from malformed
         receipt = await self._execute(command, _idempotency(key, "POST", "/orders", order))
         return Created(receipt.stream.removeprefix("order-"), receipt.repeated)
 
@@ -232,4 +224,4 @@ def _body(status: Status) -> bytes:
 
 def _idempotency(key: str, method: str, path: str, body: bytes) -> Idempotency:
     """As the HTTP API would read it from the same request, so that both ways know each other's."""
-    return Idempotency(key, hashlib.sha256(f"{method}\0{path}\0\0".encode() + body).hexdigest())
+    return Idempotency(key, fingerprint(method, path, body))

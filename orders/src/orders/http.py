@@ -227,7 +227,7 @@ class OrdersApi:
 def _root(request: Request) -> str:
     """The path under which the application is mounted; empty at the root."""
     root: str = request.scope.get("root_path", "")
-    return root
+    return quote(root)
 
 
 def _link(path: str, rel: str, parameters: dict[str, object]) -> str:

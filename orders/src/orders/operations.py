@@ -9,6 +9,7 @@ from twofold.http.requests import LONGEST_KEY, LONGEST_PARAMETER
 
 from orders import validation
 from orders.bodies import (
+    ONE_LINE,
     Cancellation,
     Changed,
     Created,
@@ -29,10 +30,16 @@ Schema = Mapping[str, object]
 _TEXT: Schema = {"type": "string", "maxLength": LONGEST_PARAMETER}
 _STATUS: Schema = {"type": "string", "enum": list(Status)}
 _DAY: Schema = {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}
-_AMOUNT: Schema = {"type": "string", "pattern": r"^([0-9]{1,30}(\.[0-9]{1,30})?)?$"}
+_AMOUNT: Schema = {"type": "string", "pattern": r"^[0-9]{1,30}(\.[0-9]{1,30})?$"}
+_TAG: Schema = {"type": "string", "anyOf": [{"const": "*"}, {"pattern": r'^"[0-9]{1,9}"$'}]}
 _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
 
-ORDER_ID = Parameter("order_id", "path", {"type": "string", "maxLength": validation.MAX_ID}, "The order's id.")
+ORDER_ID = Parameter(
+    "order_id",
+    "path",
+    {"type": "string", "minLength": 1, "maxLength": validation.MAX_ID, "pattern": ONE_LINE},
+    "The order's id.",
+)
 KEY = Parameter(
     "Idempotency-Key",
     "header",
@@ -42,12 +49,10 @@ KEY = Parameter(
 IF_MATCH = Parameter(
     "If-Match",
     "header",
-    {"type": "string", "pattern": r'^("[0-9]{1,9}"|\*)$'},
+    _TAG,
     "The ETag of the version that the change is meant for.",
 )
-IF_NONE_MATCH = Parameter(
-    "If-None-Match", "header", {"type": "string", "pattern": r'^("[0-9]{1,9}"|\*)$'}, "The ETag that you have already."
-)
+IF_NONE_MATCH = Parameter("If-None-Match", "header", _TAG, "The ETag that you have already.")
 
 
 def _query(name: str, schema: Schema, description: str) -> Parameter:
@@ -151,7 +156,7 @@ def operations(api: OrdersApi) -> list[Operation]:
                 Parameter(
                     "customer_id",
                     "path",
-                    {"type": "string", "minLength": 1, "maxLength": validation.MAX_ID},
+                    {"type": "string", "minLength": 1},
                     "The customer's id.",
                 ),
                 _query("status", _STATUS, "Orders with this status."),

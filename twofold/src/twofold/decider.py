@@ -129,9 +129,11 @@ class Category(Generic[C, S, E]):
         """Load, decide, append; on a conflict fold in what was missed and decide again, `attempts` times in all.
 
         With `expected` the command is decided on that version only. With `new` the stream is taken to be a new one
-        and not read before the first attempt; a conflict tells if it was not. Metadata with an idempotency key makes the same
-        request answer the first receipt. Raises what `decide` and `EventStore.append` raise; Conflict when the
-        stream is not at `expected`, or when others were faster in every attempt.
+        and not read before the first attempt; a conflict tells if it was not. Metadata with an idempotency key makes
+        the same request answer the first receipt.
+
+        Raises what `decide` and `EventStore.append` raise; Conflict when the stream is not at `expected`, or when
+        others were faster in every attempt.
         """
         stream = self.stream(self.id_of(command))
         cache = self._caches.setdefault(store, OrderedDict())

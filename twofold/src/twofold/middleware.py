@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Sequence
 from contextvars import ContextVar
+from logging import DEBUG, ERROR, INFO, getLogger
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
@@ -17,7 +17,7 @@ from twofold.messages import Metadata
 
 R = TypeVar("R")
 
-log = logging.getLogger("twofold.messages")
+log = getLogger("twofold.messages")
 
 
 @runtime_checkable
@@ -38,20 +38,20 @@ async def validation(message: object, metadata: Metadata, call_next: Next[R], /)
     return await call_next(message, metadata)
 
 
-async def logging_(message: object, metadata: Metadata, call_next: Next[R], /) -> R:
+async def logging(message: object, metadata: Metadata, call_next: Next[R], /) -> R:
     """Log each message's name, ids, duration and outcome; never its content, which may be personal."""
     name = type(message).__name__
     began = time.perf_counter()
     try:
         answer = await call_next(message, metadata)
     except TwofoldError as refusal:
-        _note(logging.INFO, "%s refused (%s)", name, type(refusal).__name__, metadata=metadata, began=began)
+        _note(INFO, "%s refused (%s)", name, type(refusal).__name__, metadata=metadata, began=began)
         raise
     except Exception as error:
-        _note(logging.ERROR, "%s failed (%s)", name, type(error).__name__, metadata=metadata, began=began)
+        _note(ERROR, "%s failed (%s)", name, type(error).__name__, metadata=metadata, began=began)
         raise
-    if log.isEnabledFor(logging.DEBUG):
-        _note(logging.DEBUG, "%s done", name, metadata=metadata, began=began)
+    if log.isEnabledFor(DEBUG):
+        _note(DEBUG, "%s done", name, metadata=metadata, began=began)
     return answer
 
 

@@ -68,7 +68,7 @@ async def verify(views: Views, log: EventStore, scratch: ViewStore, on_progress:
                     folded_rows = _rows(folded, fresh, table)
                     async for key, stored, made in _paired(stored_rows, folded_rows):
                         if stored != made:
-                            differences.append(Difference(view.name, table.name, key, stored, made))
+                            differences.append(Difference(view.name, str(table.name), key, stored, made))
     return differences
 
 

@@ -93,7 +93,8 @@ class Generation:
             for index in table.indexes:
                 columns = ", ".join(f'"{column.name}"' for column in index.columns)
                 # An index keeps its name when its table is renamed, so no two generations may share one.
-                yield Run(f"CREATE INDEX {physical}_{uuid4().hex[:8]} ON {physical} ({columns})")
+                kind = "UNIQUE INDEX" if index.unique else "INDEX"
+                yield Run(f"CREATE {kind} {physical}_{uuid4().hex[:8]} ON {physical} ({columns})")
         for table in searched:
             # Contentless: only the index is kept, the words themselves stand in the body of the row.
             yield Run(

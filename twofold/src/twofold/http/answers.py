@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 from starlette.responses import Response
 
-from twofold.errors import RequestRefused, TwofoldError
+from twofold.errors import Conflict, RequestRefused, TwofoldError
 from twofold.events import Receipt
 from twofold.http.problems import Explain, problem_of, stored_problem
 from twofold.messages import Idempotency, Metadata
@@ -35,8 +35,8 @@ async def answer_once(
     """Execute a command and render its receipt; with a key, the same request gets the same answer for ever.
 
     Receipts are kept in the transaction of the events. What the domain refuses is kept too: a refusal depends on the
-    state, which moves on. A request that is not valid is not kept: it is as invalid tomorrow. Nor are failures of the
-    service: they are to be tried again.
+    state, which moves on. A request that is not valid is not kept: it is as invalid tomorrow. Nor are conflicts and
+    failures of the service: they are to be tried again.
     """
     if idempotency is None:
         return render(await execute(Metadata.new()))
@@ -54,7 +54,7 @@ async def answer_once(
         return stored_problem(refused.refusal)
     except TwofoldError as error:
         problem = problem_of(error, explain)
-        if problem.status not in (404, 409, 412):
+        if problem.status not in (404, 409, 412) or isinstance(error, Conflict):
             raise
         kept = await store.refuse(idempotency, problem.body())
         return stored_problem(kept.refusal) if kept.refusal is not None else answer(kept.answer(idempotency))

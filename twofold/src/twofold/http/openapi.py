@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -51,11 +52,12 @@ class Parameter:
     description: str
 
     def described(self) -> dict[str, Any]:
-        """The parameter as OpenAPI says it."""
+        """The parameter as OpenAPI says it. One of a query that is empty is as good as left out."""
         return {
             "name": self.name,
             "in": self.where,
             "required": self.where == "path",
+            **({"allowEmptyValue": True} if self.where == "query" else {}),
             "schema": dict(self.schema),
             "description": self.description,
         }
@@ -103,11 +105,19 @@ def _route(path: str, methods: Mapping[str, Handler]) -> Route:
     return Route(path, dispatch, methods=allowed)
 
 
-def document(title: str, version: str, description: str, operations: Sequence[Operation]) -> bytes:
-    """The OpenAPI document as JSON."""
+def document(
+    title: str,
+    version: str,
+    description: str,
+    operations: Sequence[Operation],
+    own: Mapping[type, JsonSchema] = MappingProxyType({}),
+) -> bytes:
+    """The OpenAPI document as JSON. `own` gives the schemas of types that do not describe themselves."""
     types = [kind for operation in operations for kind in (operation.body, *operation.answers.values()) if kind]
     types.append(ProblemDetails)
-    refs, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    refs, components = msgspec.json.schema_components(
+        types, schema_hook=lambda kind: dict(own[kind]), ref_template="#/components/schemas/{name}"
+    )
     schemas = {str(kind): schema for kind, schema in zip(types, refs, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib import resources
+from urllib.parse import quote
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from twofold.errors import TwofoldError
-from twofold.http.answers import json_response
+from twofold.http.answers import encode, json_response
 from twofold.http.problems import Problem
 
 SWAGGER_UI = "swagger-ui-5.35.0"
@@ -47,8 +49,9 @@ _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # the vers
 def documentation(openapi: bytes) -> list[Route]:
     """Routes of /openapi.json, /docs and the files of that page."""
 
-    async def document(_request: Request) -> Response:
-        return json_response(openapi)
+    async def document(request: Request) -> Response:
+        root: str = request.scope.get("root_path", "")
+        return json_response(_served_under(root, openapi) if root else openapi)
 
     async def page(_request: Request) -> Response:
         return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY})
@@ -63,6 +66,11 @@ def documentation(openapi: bytes) -> list[Route]:
         Route(f"/docs/{SWAGGER_UI}.js", _file(f"{SWAGGER_UI}.js", "text/javascript"), methods=["GET"]),
         Route(f"/docs/{SWAGGER_UI}.css", _file(f"{SWAGGER_UI}.css", "text/css"), methods=["GET"]),
     ]
+
+
+def _served_under(root: str, openapi: bytes) -> bytes:
+    """The document for an application that is mounted: its paths begin behind the prefix."""
+    return encode({**msgspec.json.decode(openapi), "servers": [{"url": quote(root)}]})
 
 
 def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:

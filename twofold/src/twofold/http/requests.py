@@ -22,7 +22,10 @@ T = TypeVar("T")
 D = TypeVar("D", int, None)
 
 BODY_SECONDS = 30.0  # how long a client may take to send a body
-DRAINED = 16_777_216  # bytes of a body that is too large that are read all the same: a client that sends hears nothing
+# Of a body that is too large, so much is read all the same: a client that is still sending does not hear why it should
+# stop, and loses the answer when the connection is closed on it.
+DRAIN_BYTES = 16_777_216
+DRAIN_SECONDS = 2.0
 LONGEST_KEY = 255  # characters of an idempotency key
 LONGEST_PARAMETER = 500  # characters of a query parameter
 MAX_FAULTS = 20  # of a query string that are named; more say nothing new
@@ -47,23 +50,27 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     closing = {"Connection": "close"}  # what is left of the body would be taken for the next request
     too_large = Problem(413, "too-large", f"The body must have at most {limit} bytes", headers=closing)
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit and "expect" in request.headers:
-        raise too_large  # the client asked before it sent
+    size_announced = int(announced) if announced.isdecimal() else 0
+    if size_announced > limit and "expect" in request.headers:
+        raise too_large  # the client asked before it sends
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(DRAIN_SECONDS if size_announced > limit else BODY_SECONDS) as deadline:
             async for chunk in request.stream():
                 size += len(chunk)
-                if size > DRAINED:
-                    break
                 if size <= limit:
                     chunks.append(chunk)
+                elif size > DRAIN_BYTES:
+                    break
+                elif size - len(chunk) <= limit:
+                    deadline.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS)
     except TimeoutError:
-        raise Problem(408, "timeout", "The body did not arrive in time", headers=closing) from None
+        if max(size, size_announced) <= limit:
+            raise Problem(408, "timeout", "The body did not arrive in time", headers=closing) from None
     except ClientDisconnect:
         raise Problem(400, "disconnected", "The body broke off", headers=closing) from None
-    if size > limit:
+    if max(size, size_announced) > limit:
         raise too_large
     return b"".join(chunks)
 
@@ -80,8 +87,13 @@ def read_json(request: Request, body: bytes, *, optional: bool = False) -> objec
     if not _JSON.fullmatch(content_type) or encoding.strip().lower() != "identity":
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         raise Problem(415, "media-type", "The body must be application/json", headers=headers)
+    return parse_json(body)
+
+
+def parse_json(text: bytes) -> object:
+    """A JSON text; numbers with a point or an exponent are decimals. Raises a Problem for what is not JSON."""
     try:
-        return _decode(body)
+        return _decode(text)
     except RecursionError:
         raise Problem(400, "malformed", "The JSON is nested too deep") from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
@@ -100,8 +112,12 @@ def read_idempotency(request: Request, body: bytes) -> Idempotency | None:
         text = f"Idempotency-Key must be one of 1 to {LONGEST_KEY} printable ASCII characters"
         raise ValidationFailed([Fault(text, "Idempotency-Key", "header")])
     conditions = _lines(request, "if-match") or ""
-    said = "\0".join((request.method, request.url.path, conditions)).encode()
-    return Idempotency(key, hashlib.sha256(said + b"\0" + body).hexdigest())
+    return Idempotency(key, fingerprint(request.method, request.url.path, body, conditions))
+
+
+def fingerprint(method: str, path: str, body: bytes, conditions: str = "") -> str:
+    """What sums up a request's content: two requests with one key are the same if it is equal."""
+    return hashlib.sha256("\0".join((method, path, conditions, "")).encode() + body).hexdigest()
 
 
 def read_if_match(request: Request) -> frozenset[int] | None:

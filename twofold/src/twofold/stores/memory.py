@@ -30,6 +30,9 @@ class MemoryStore:
     """A `Store` that forgets all when it is closed. Use it as an asynchronous context manager, on one event loop."""
 
     def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
         self._log: list[Recorded[bytes]] = []
         self._streams: dict[str, list[Recorded[bytes]]] = {}
         self._ids: dict[UUID, Recorded[bytes]] = {}
@@ -48,8 +51,11 @@ class MemoryStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
-        self._views = None
-        self._wake()  # who waits for an append hears that the store is closed
+        waiting = self._waiting
+        self._forget()
+        for woken in waiting:  # they hear that the store is closed
+            if not woken.done():
+                woken.set_result(None)
 
     @property
     def dialect(self) -> str:

@@ -1,0 +1,25 @@
+"""What no schema can say, told to schemathesis (test_http_schema.py): its valid orders must not cost too much in all."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import schemathesis
+from orders import money, validation
+
+
+@schemathesis.hook
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+    """Make an order cheap whose only fault is its total."""
+    body: Any = case.body
+    if isinstance(body, dict) and faults(body) == [f"Order total must be at most {money.LARGEST}"]:
+        items = [{**item, "quantity": 1, "price": 0.01} for item in body["items"]]
+        case.body = {**body, "items": items}
+
+
+def faults(body: dict[str, Any]) -> list[str]:
+    """What the service would say of the body, which is JSON as Python reads it, with floats."""
+    exact = json.loads(json.dumps(body), parse_float=Decimal)
+    return [fault.message for fault in validation.create_order(exact, "USD")]
