@@ -1,4 +1,4 @@
-"""What no schema can say, told to schemathesis (test_http_schema.py): its valid orders must not cost too much in all."""
+"""What no schema says, told to schemathesis (test_http_schema.py): a valid order does not cost too much in all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import schemathesis
+
 from orders import money, validation
 
 

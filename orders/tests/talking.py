@@ -118,8 +118,21 @@ def read(answer: bytes) -> httpx.Response:
     return response
 
 
-async def exchange(url: str, request: bytes) -> httpx.Response:
+def exchange(url: str, request: bytes) -> httpx.Response:
     """The answer to a request that closes its connection."""
+    return at_once([(url, request)])[0]
+
+
+def at_once(requests: Iterable[tuple[str, bytes]]) -> list[httpx.Response]:
+    """The answers to requests (of a URL, and as written) that are all under way at once."""
+
+    async def gathered() -> list[httpx.Response]:
+        return await asyncio.gather(*(_exchange(url, request) for url, request in requests))
+
+    return asyncio.run(gathered())
+
+
+async def _exchange(url: str, request: bytes) -> httpx.Response:
     address = httpx.URL(url)
     reader, writer = await asyncio.open_connection(address.host, address.port)
     try:
@@ -128,8 +141,3 @@ async def exchange(url: str, request: bytes) -> httpx.Response:
         return read(await reader.read(-1))
     finally:
         writer.close()
-
-
-async def at_once(requests: Iterable[tuple[str, bytes]]) -> list[httpx.Response]:
-    """The answers to requests (of a URL, and as written) that are all under way at once."""
-    return await asyncio.gather(*(exchange(url, request) for url, request in requests))

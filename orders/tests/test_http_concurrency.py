@@ -8,28 +8,26 @@ from typing import Any
 
 import httpx
 import pytest
+from order_samples import body
 from servers import Server
 from talking import JSON, at_once, encode, history, new_customer, place, problem, written
-from order_samples import body
 
-ROUNDS = 5
+ATTEMPTS = 5
 
 
 Asked = tuple[str, str, dict[str, Any], dict[str, str]]
 """A method, a path, a body and headers."""
 
 
-async def ask(server: Server, asked: Sequence[Asked]) -> list[httpx.Response]:
+def ask(server: Server, asked: Sequence[Asked]) -> list[httpx.Response]:
     """The answers to requests that are all under way at once."""
-    return await at_once(
+    return at_once(
         (server.url, written(method, path, encode(sent), JSON | headers)) for method, path, sent, headers in asked
     )
 
 
-@pytest.mark.parametrize("round", range(ROUNDS))
-async def test_of_fifty_changes_for_one_version_exactly_one_wins(
-    server: Server, http: httpx.Client, round: int
-) -> None:
+@pytest.mark.parametrize("attempt", range(ATTEMPTS))
+def test_of_fifty_changes_for_one_version_exactly_one_wins(server: Server, http: httpx.Client, attempt: int) -> None:
     order_id = place(http)
     path = f"/orders/{order_id}/status"
     ways: list[Asked] = [
@@ -37,7 +35,7 @@ async def test_of_fifty_changes_for_one_version_exactly_one_wins(
         for number in range(50)
     ]
 
-    answers = await ask(server, ways)
+    answers = ask(server, ways)
 
     won = [number for number, response in enumerate(answers) if response.status_code == 200]
     assert len(won) == 1
@@ -49,16 +47,18 @@ async def test_of_fifty_changes_for_one_version_exactly_one_wins(
     assert changed["data"]["reason"] == str(won[0])
 
 
-@pytest.mark.parametrize("round", range(ROUNDS))
-async def test_of_fifty_changes_of_one_order_none_is_lost_in_silence(
-    server: Server, http: httpx.Client, round: int
+@pytest.mark.parametrize("attempt", range(ATTEMPTS))
+def test_of_fifty_changes_of_one_order_none_is_lost_in_silence(
+    server: Server, http: httpx.Client, attempt: int
 ) -> None:
     order_id = place(http)
     path = f"/orders/{order_id}/status"
     statuses = ("confirmed", "shipped", "delivered", "cancelled")
-    ways: list[Asked] = [("PATCH", path, {"status": statuses[number % 4], "reason": str(number)}, {}) for number in range(50)]
+    ways: list[Asked] = [
+        ("PATCH", path, {"status": statuses[number % 4], "reason": str(number)}, {}) for number in range(50)
+    ]
 
-    answers = await ask(server, ways)
+    answers = ask(server, ways)
 
     events = history(http, order_id)
     assert [event["version"] for event in events] == list(range(1, len(events) + 1))
@@ -81,23 +81,23 @@ async def test_of_fifty_changes_of_one_order_none_is_lost_in_silence(
     assert [change["reason"] for change in order["statusHistory"]] == ["Order created", *happened]
 
 
-async def test_every_one_of_many_creations_is_kept(server: Server, http: httpx.Client) -> None:
+def test_every_one_of_many_creations_is_kept(server: Server, http: httpx.Client) -> None:
     customer = new_customer()
 
-    answers = await ask(server, [("POST", "/orders", body(customerId=customer), {})] * 300)
+    answers = ask(server, [("POST", "/orders", body(customerId=customer), {})] * 300)
 
     assert Counter(response.status_code for response in answers) == {201: 300}
     assert len({response.json()["orderId"] for response in answers}) == 300
     assert http.get(f"/customers/{customer}/orders").json()["total"] == 300
 
 
-async def test_more_than_it_can_take_does_it_no_harm(server: Server, http: httpx.Client) -> None:
+def test_more_than_it_can_take_does_it_no_harm(server: Server, http: httpx.Client) -> None:
     customer = new_customer()
     writes: list[Asked] = [("POST", "/orders", body(customerId=customer), {})] * 500
     reads: list[Asked] = [("GET", "/orders?q=teapot&limit=50", {}, {})] * 500
     ways = [way for pair in zip(writes, reads, strict=True) for way in pair]
 
-    answers = await ask(server, ways)
+    answers = ask(server, ways)
 
     counts = Counter((method, response.status_code) for (method, *_), response in zip(ways, answers, strict=True))
     assert {status for _, status in counts} <= {200, 201, 503}

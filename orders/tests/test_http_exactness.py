@@ -14,10 +14,11 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from orders import money, validation
 from order_samples import body, item
 from servers import start
 from talking import JSON, encode, exactly, history, new_customer, place
+
+from orders import money, validation
 
 CENT = Decimal("0.01")
 LARGEST = money.LARGEST
@@ -61,7 +62,9 @@ def test_a_price_comes_back_as_a_number_of_exactly_its_digits(http: httpx.Client
 
 
 def test_a_sum_is_not_that_of_floats(http: httpx.Client) -> None:
-    items = [item(price=Decimal(price), quantity=quantity) for price, quantity in (("0.10", 3), ("0.20", 1), ("1.10", 7))]
+    items = [
+        item(price=Decimal(price), quantity=quantity) for price, quantity in (("0.10", 3), ("0.20", 1), ("1.10", 7))
+    ]
 
     shown = http.get(f"/orders/{place(http, items=items)}")
 

@@ -237,18 +237,18 @@ def test_the_same_request_gets_the_same_answer_after_a_restart(tmp_path: Path) -
 # --- at once --------------------------------------------------------------------------------------------------------
 
 
-async def create_at_once(urls: list[str], customer: str) -> list[httpx.Response]:
+def create_at_once(urls: list[str], customer: str) -> list[httpx.Response]:
     """The answers to the same creation with the same key, sent to each of these services at once."""
     headers = JSON | {"Idempotency-Key": new_key()}
     request = written("POST", "/orders", encode(body(customerId=customer)), headers)
-    return await at_once((url, request) for url in urls)
+    return at_once((url, request) for url in urls)
 
 
-async def test_a_hundred_creations_with_one_key_at_once_are_one(server: Server, http: httpx.Client) -> None:
+def test_a_hundred_creations_with_one_key_at_once_are_one(server: Server, http: httpx.Client) -> None:
     for _ in range(3):
         customer = new_customer()
 
-        answers = await create_at_once([server.url] * 100, customer)
+        answers = create_at_once([server.url] * 100, customer)
 
         assert {answer(response) for response in answers} == {answer(answers[0])}
         assert answers[0].status_code == 201
@@ -257,7 +257,7 @@ async def test_a_hundred_creations_with_one_key_at_once_are_one(server: Server, 
         assert [event["version"] for event in history(http, order_id)] == [1]
 
 
-async def test_a_key_is_one_across_two_processes_on_one_file(tmp_path: Path) -> None:
+def test_a_key_is_one_across_two_processes_on_one_file(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'orders.db'}"
     with (
         start(store, tmp_path / "one.log") as one,
@@ -267,7 +267,7 @@ async def test_a_key_is_one_across_two_processes_on_one_file(tmp_path: Path) -> 
         for _ in range(5):
             customer = new_customer()
 
-            answers = await create_at_once([one.url, other.url] * 20, customer)
+            answers = create_at_once([one.url, other.url] * 20, customer)
 
             assert {answer(response) for response in answers} == {answer(answers[0])}
             assert answers[0].status_code == 201

@@ -11,6 +11,7 @@ from typing import get_args
 import msgspec
 import pytest
 from order_samples import PATHS, body, bring, create
+from orders.answers import Answers
 from orders.app import OrderService, open_service
 from orders.domain import (
     CancelOrder,
@@ -23,7 +24,7 @@ from orders.domain import (
     UpdateOrderStatus,
     orders,
 )
-from orders.queries import Answers, GetDashboard, GetOrder, GetOrdersByCustomer, SearchOrders
+from orders.queries import GetDashboard, GetOrder, GetOrdersByCustomer, SearchOrders
 from twofold.connect import connect
 from twofold.errors import BusBuilt, HandlerExists, HandlersMissing, IdempotencyKeyReused, MessageUnknown, StoreRefused
 from twofold.rebuild import verify

@@ -12,9 +12,9 @@ from twofold.middleware import correlation, logging, timeout, validation
 from twofold.store import Progress
 from twofold.views import View, Views
 
+from orders.answers import Answers
 from orders.details import details
 from orders.domain import CancelOrder, CreateOrder, OrderCommand, UpdateOrderStatus, orders
-from orders.queries import Answers
 from orders.sales import sales
 from twofold import CommandBus, Metadata, QueryBus, Receipt, Store
 

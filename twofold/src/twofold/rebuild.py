@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from twofold.events import Recorded
 from twofold.sql import Fold, Row, Work
 from twofold.store import EventStore, Moment, Progress, ViewStore
-from twofold.tables import Generation
-from twofold.views import LOCAL, PAGE, View, Views, identity, remade, table_names
+from twofold.tables import LOCAL, Generation
+from twofold.views import PAGE, View, Views, identity, remade, table_names
 
 OnProgress = Callable[[Progress], None]
 

@@ -22,6 +22,7 @@ from sqlalchemy.sql import ClauseElement
 from twofold.sql import Fetch, Run, Work
 
 SCHEMA = "$views"
+LOCAL = "twofold_local"  # marks a column whose values depend on when a table was built: it is never compared
 _MARKED = re.compile(r'"\$views"\."?(\w+)"?')
 
 _DIALECTS: Mapping[str, Callable[[], Dialect]] = {

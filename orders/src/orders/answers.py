@@ -1,0 +1,207 @@
+"""How the queries are answered from the views: by indexes where a page is asked for, beside the loop for a search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+from twofold.projection import live
+from twofold.sql import Row
+from twofold.views import Views
+
+from orders import money
+from orders.cursors import Sort, behind, cursor_of, order_by, place_of
+from orders.details import details, microseconds, source
+from orders.domain import Status, orders
+from orders.queries import (
+    CustomerSum,
+    Dashboard,
+    DaySum,
+    FoundOrders,
+    GetDashboard,
+    GetOrder,
+    GetOrdersByCustomer,
+    OrderDocument,
+    OrdersPage,
+    ProductSum,
+    SearchOrders,
+    StatusSum,
+)
+from orders.sales import by_customer, by_day, by_product, by_status
+from twofold import Metadata, QueryBus, Store
+
+DASHBOARD_DAYS = 90
+DASHBOARD_BEST = 10
+_LARGEST = 2**63 - 1  # what a database takes as a number
+
+
+class Answers:
+    """The handlers of the queries, over one store and its views."""
+
+    def __init__(self, store: Store, views: Views) -> None:
+        self._store = store
+        self._views = views
+
+    def register(self, bus: QueryBus) -> None:
+        """Register every handler, and check that no query is left out."""
+        bus.handles(GetOrder)(self.order)
+        bus.handles(GetOrdersByCustomer)(self.orders_by_customer)
+        bus.handles(SearchOrders)(self.search)
+        bus.handles(GetDashboard)(self.dashboard)
+        bus.build((GetOrder, GetOrdersByCustomer, SearchOrders, GetDashboard))
+
+    async def order(self, query: GetOrder, _metadata: Metadata) -> OrderDocument | None:
+        """A point read; a past version is folded when asked."""
+        if query.version is None:
+            rows = await self._views.rows(_ORDER, order_id=query.order_id)
+            return OrderDocument(msgspec.Raw(rows[0][0]), rows[0][1]) if rows else None
+        if not 1 <= query.version <= _LARGEST:
+            return None
+        events = self._store.read(orders.stream(query.order_id), until=query.version)
+        view = await live(details.projection, source, events, query.order_id)
+        if view is None or view.version != query.version:
+            return None
+        return OrderDocument(msgspec.Raw(details.encode(view)), view.version)
+
+    async def orders_by_customer(self, query: GetOrdersByCustomer, _metadata: Metadata) -> OrdersPage:
+        """A page through an index; the total is kept by the sales view, or counted in an index for one status."""
+        named: dict[str, object] = {"customer_id": query.customer_id, "status": query.status}
+        statements = _CUSTOMER if query.status is None else _CUSTOMER_STATUS
+        total = (await self._views.rows(statements.total, **named))[0][0]
+        size = query.limit + 1  # one more, to know whether there is a next page
+        if query.cursor is None:
+            offset = min((query.page - 1) * query.limit, _LARGEST)
+            rows = await self._views.rows(statements.page, **named, limit=size, offset=offset)
+        else:
+            row = place_of(query.cursor, Sort.NEWEST).row
+            rows = await self._views.rows(statements.after, **named, limit=size, last_row=row)
+        bodies, cursor = _page(rows, query.limit, Sort.NEWEST)
+        return OrdersPage(bodies, query.page, query.limit, total, cursor)
+
+    async def search(self, query: SearchOrders, _metadata: Metadata) -> FoundOrders:
+        """A search beside the event loop: it may have to look at many rows."""
+        table = details.table
+        found = sa.select(table.c.body, query.sort.column, table.c.row).where(*_conditions(query))
+        if query.cursor is not None:
+            found = found.where(behind(query.cursor, query.sort))
+        rows = await self._views.scan(found.order_by(*order_by(query.sort)).limit(query.limit + 1))
+        bodies, cursor = _page(rows, query.limit, query.sort)
+        return FoundOrders(bodies, query.limit, cursor)
+
+    async def dashboard(self, query: GetDashboard, _metadata: Metadata) -> Dashboard:
+        """Few rows of each kept sum."""
+        currency = query.currency
+        sums = {status: (orders, revenue) for status, orders, revenue in await self._sums(_BY_STATUS, currency)}
+
+        def amount(units: int) -> Decimal:
+            return money.from_minor_units(units, currency)
+
+        statuses = [(status, *sums.get(status, (0, 0))) for status in Status]
+        return Dashboard(
+            currency=currency,
+            total_orders=sum(orders for _, orders, _ in statuses),
+            total_revenue=amount(sum(units for status, _, units in statuses if status is not Status.CANCELLED)),
+            by_status=[StatusSum(status, orders, amount(units)) for status, orders, units in statuses],
+            by_day=[DaySum(day, orders, amount(units)) for day, orders, units in await self._sums(_BY_DAY, currency)],
+            best_customers=[
+                CustomerSum(id, orders, amount(units)) for id, orders, units in await self._sums(_CUSTOMERS, currency)
+            ],
+            best_products=[
+                ProductSum(id, name, quantity, amount(units))
+                for id, name, quantity, units in await self._sums(_PRODUCTS, currency)
+            ],
+        )
+
+    async def _sums(self, statement: sa.Select[Any], currency: str) -> list[Row]:
+        return await self._views.rows(statement, currency=currency)
+
+
+def _page(rows: Sequence[Row], limit: int, sort: Sort) -> tuple[list[msgspec.Raw], str | None]:
+    """The bodies of a page, and the cursor to the next one if there is one."""
+    page = rows[:limit]
+    cursor = cursor_of(sort, page[-1][1], page[-1][2]) if len(rows) > limit else None
+    return [msgspec.Raw(row[0]) for row in page], cursor
+
+
+def _conditions(query: SearchOrders) -> list[sa.ColumnElement[bool]]:
+    table = details.table
+    conditions: list[sa.ColumnElement[bool]] = []
+    if query.text is not None and query.text.strip():
+        conditions.append(details.matches(query.text))
+    if query.status is not None:
+        conditions.append(table.c.status == query.status.value)
+    if query.created_from is not None:
+        conditions.append(table.c.created >= microseconds(query.created_from))
+    if query.created_to is not None:
+        conditions.append(table.c.created <= microseconds(query.created_to))
+    if query.least is not None:
+        conditions.append(table.c.total >= math.ceil(_units(query.least, query.currency)))
+    if query.most is not None:
+        conditions.append(table.c.total <= math.floor(_units(query.most, query.currency)))
+    return conditions
+
+
+def _units(bound: Decimal, currency: str) -> Fraction:
+    """A bound in minor units, exactly; one that is beyond every order is as good as one just beyond."""
+    beyond = money.LARGEST + 1
+    units: Fraction = Fraction(max(min(bound, beyond), -beyond)) * 10 ** money.digits(currency)
+    return units
+
+
+class _CustomerStatements(NamedTuple):
+    total: sa.Select[Any]
+    page: sa.Select[Any, Any, Any]
+    after: sa.Select[Any, Any, Any]
+
+
+def _customer_statements(total: sa.Select[Any], *conditions: sa.ColumnElement[bool]) -> _CustomerStatements:
+    table = details.table
+    newest = (
+        sa.select(table.c.body, table.c.row, table.c.row)
+        .where(*conditions)
+        .order_by(table.c.row.desc())
+        .limit(sa.bindparam("limit"))
+    )
+    return _CustomerStatements(
+        total, newest.offset(sa.bindparam("offset")), newest.where(table.c.row < sa.bindparam("last_row"))
+    )
+
+
+_table = details.table
+_ORDER = sa.select(_table.c.body, _table.c.version).where(_table.c.key == sa.bindparam("order_id"))
+_OF_CUSTOMER = _table.c.customer_id == sa.bindparam("customer_id")
+_OF_STATUS = _table.c.status == sa.bindparam("status")
+_CUSTOMER = _customer_statements(
+    sa.select(sa.func.coalesce(sa.func.sum(by_customer.c.orders), 0)).where(
+        by_customer.c.customer_id == sa.bindparam("customer_id")
+    ),
+    _OF_CUSTOMER,
+)
+_CUSTOMER_STATUS = _customer_statements(
+    sa.select(sa.func.count()).select_from(_table).where(_OF_CUSTOMER, _OF_STATUS), _OF_CUSTOMER, _OF_STATUS
+)
+
+
+def _of(table: sa.Table, *columns: sa.Column[Any]) -> sa.Select[Any]:
+    return sa.select(*columns).where(table.c.currency == sa.bindparam("currency"))
+
+
+_BY_STATUS = _of(by_status, by_status.c.status, by_status.c.orders, by_status.c.revenue)
+_BY_DAY = (
+    _of(by_day, by_day.c.day, by_day.c.orders, by_day.c.revenue).order_by(by_day.c.day.desc()).limit(DASHBOARD_DAYS)
+)
+_CUSTOMERS = (
+    _of(by_customer, by_customer.c.customer_id, by_customer.c.orders, by_customer.c.revenue)
+    .order_by(by_customer.c.revenue.desc(), by_customer.c.customer_id)
+    .limit(DASHBOARD_BEST)
+)
+_PRODUCTS = (
+    _of(by_product, by_product.c.product_id, by_product.c.name, by_product.c.quantity, by_product.c.revenue)
+    .order_by(by_product.c.revenue.desc(), by_product.c.product_id)
+    .limit(DASHBOARD_BEST)
+)
