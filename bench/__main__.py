@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-from twofold.connect import connect
 from uuid_utils.compat import uuid7
 
 from twofold import Metadata, NewEvent
+from twofold.connect import connect
 
 ROUNDS = 5
 EVENTS = 2_000

@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import httpx
 import pytest
+
 from orders.cli import main
 
 ORDERS = (sys.executable, "-m", "orders")

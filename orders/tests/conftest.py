@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from orders.app import OrderService, open_service
 from servers import Server, start
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 from hypothesis import strategies as st
+
+from orders import requests
 from orders.app import OrderService
 from orders.domain import (
     CancelOrder,
@@ -20,8 +22,6 @@ from orders.domain import (
     TransitionForbidden,
     UpdateOrderStatus,
 )
-
-from orders import requests
 from twofold import Metadata, Receipt, Recorded
 
 D = TypeVar("D")

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import httpx
 import msgspec
+
 from order_samples import body
 
 JSON = {"Content-Type": "application/json"}

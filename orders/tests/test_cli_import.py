@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from commands import command, file_of, line, objects, refused, started
 from orders.app import open_service
 from orders.domain import CancelOrder

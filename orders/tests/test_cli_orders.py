@@ -9,13 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
 from commands import command, objects, refused, started
 from orders.app import OrderService, open_service
 from orders.cli import app
 from orders.domain import CreateOrder, Item, OrderCreated, Status, UpdateOrderStatus, codec
 from orders.settings import Settings
-from typer.testing import CliRunner
-
 from twofold import Metadata
 
 

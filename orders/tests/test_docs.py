@@ -98,7 +98,7 @@ def script_of(steps: list[Command | File], *, with_service: bool) -> str:
         ready = f"http://{_SERVICE}/readyz"
         lines += [
             "orders serve >serve.log 2>&1 &",
-            f"until curl -sf {ready}; do kill -0 $! || exit; sleep 0.1; done >ready",
+            f"curl -sf -o ready --retry 30 --retry-delay 1 --retry-connrefused {ready} || {{ cat serve.log; exit; }}",
         ]
     for step in steps:
         if isinstance(step, File):
@@ -110,9 +110,9 @@ def script_of(steps: list[Command | File], *, with_service: bool) -> str:
 
 def run(script: str, folder: Path) -> list[str]:
     """What each command of the script printed, without blanks at the ends of lines."""
-    for port in ("3000", "8000"):
-        script = re.sub(rf"\b{port}\b", free_port() if port in script else port, script)
-    found = re.search(r"orders serve.*?http://127\.0\.0\.1:(\d+)/", script)
+    ports = {port: free_port() for port in ("3000", "8000")}  # those of the pages may be taken
+    for port, free in ports.items():
+        script = re.sub(rf"\b{port}\b", free, script)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("TWOFOLD_", "PYTEST_"))},
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -121,9 +121,9 @@ def run(script: str, folder: Path) -> list[str]:
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # a page's own tests are plain ones
         "NO_COLOR": "1",
         "COLUMNS": "200",
-        **({"TWOFOLD_PORT": found[1]} if found else {}),
+        "TWOFOLD_PORT": ports["3000"],
     }
-    shell = subprocess.Popen(
+    with subprocess.Popen(
         ["/bin/bash", "-c", script],
         cwd=folder,
         env=environment,
@@ -131,13 +131,12 @@ def run(script: str, folder: Path) -> list[str]:
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    try:
-        printed, _ = shell.communicate(timeout=100)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(shell.pid, signal.SIGKILL)  # what a page left running
-        shell.wait()
+    ) as shell:
+        try:
+            printed, _ = shell.communicate(timeout=90)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)  # what a page left running
     return [re.sub(r"[ \t]+$", "", part, flags=re.MULTILINE).strip("\n") for part in printed.split(_END)]
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+
 from order_samples import body, item
 from talking import JSON, bring, cancel, history, new_customer, patch, place, post, problem, refused
 
@@ -31,7 +32,11 @@ def test_an_order_is_created_with_its_address_and_version(http: httpx.Client) ->
 
 
 def test_every_fault_of_an_order_is_said_at_once_in_order(http: httpx.Client) -> None:
-    sent = {"customerId": " ", "items": [{}, {"productId": "p", "quantity": 0, "price": -1}], "shippingAddress": {}}
+    sent: dict[str, object] = {
+        "customerId": " ",
+        "items": [{}, {"productId": "p", "quantity": 0, "price": -1}],
+        "shippingAddress": {},
+    }
 
     faults = refused(
         post(http, "/orders", sent),

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from order_samples import body
 from servers import Server
 from talking import JSON, at_once, encode, history, new_customer, place, problem, written
@@ -84,7 +85,9 @@ def test_of_fifty_changes_of_one_order_none_is_lost_in_silence(
 def test_every_one_of_many_creations_is_kept(server: Server, http: httpx.Client) -> None:
     customer = new_customer()
 
-    answers = ask(server, [("POST", "/orders", body(customerId=customer), {})] * 300)
+    creation: Asked = ("POST", "/orders", body(customerId=customer), {})
+
+    answers = ask(server, [creation] * 300)
 
     assert Counter(response.status_code for response in answers) == {201: 300}
     assert len({response.json()["orderId"] for response in answers}) == 300

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from order_samples import body, item
 from servers import Server, start
 from talking import JSON, at_once, encode, exactly, exchange, new_customer, place, post, problem, refused, written

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+
 from order_samples import body
 from servers import Server, start
 from talking import (
@@ -203,7 +204,7 @@ def test_a_key_may_be_anything_printable(http: httpx.Client, key: str) -> None:
 
 
 @contextmanager
-def restarted(store: str, log: Path) -> Iterator[httpx.Client]:
+def restarted(store: str, log: Path) -> Generator[httpx.Client]:
     """A client of a service that runs for the length of the block."""
     with start(store, log) as server, httpx.Client(base_url=server.url, timeout=30) as client:
         yield client
@@ -272,5 +273,5 @@ def test_a_key_is_one_across_two_processes_on_one_file(tmp_path: Path) -> None:
             assert {answer(response) for response in answers} == {answer(answers[0])}
             assert answers[0].status_code == 201
             assert total(http, customer) == 1
-        order_id = answers[0].json()["orderId"]
-        assert http.get(f"{other.url}/orders/{order_id}").content == http.get(f"/orders/{order_id}").content
+            order_id = answers[0].json()["orderId"]
+            assert http.get(f"{other.url}/orders/{order_id}").content == http.get(f"/orders/{order_id}").content

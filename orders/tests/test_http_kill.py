@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import naive
 import pytest
+
+import naive
 import servers
 from orders.app import open_service
 from orders.domain import Status, UpdateOrderStatus

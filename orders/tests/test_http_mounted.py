@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import httpx
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
 from order_samples import body
 from orders.app import OrderService
 from orders.asgi import application
 from orders.settings import Settings
-from starlette.applications import Starlette
-from starlette.routing import Mount
 from talking import JSON, encode, problem
 
 

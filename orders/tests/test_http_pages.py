@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from servers import Server, start
 from talking import problem
 
@@ -29,11 +30,11 @@ def test_it_describes_every_operation(http: httpx.Client) -> None:
     assert {(method, path) for path, methods in described["paths"].items() for method in methods} == {
         ("post", "/orders"),
         ("get", "/orders"),
-        ("get", "/orders/{order_id}"),
-        ("get", "/orders/{order_id}/events"),
-        ("patch", "/orders/{order_id}/status"),
-        ("post", "/orders/{order_id}/cancel"),
-        ("get", "/customers/{customer_id}/orders"),
+        ("get", "/orders/{orderId}"),
+        ("get", "/orders/{orderId}/events"),
+        ("patch", "/orders/{orderId}/status"),
+        ("post", "/orders/{orderId}/cancel"),
+        ("get", "/customers/{customerId}/orders"),
         ("get", "/dashboard"),
     }
     references = set(re.findall(r'"#/components/schemas/([^"]+)"', response.text))

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from order_samples import body, item
 from talking import bring, cancel, exactly, history, new_customer, place, post, problem, refused
 

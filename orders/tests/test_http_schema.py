@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from servers import start
 
 HERE = Path(__file__).parent

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from order_samples import body
 from servers import Server, start
 from talking import JSON, encode, new_customer, written

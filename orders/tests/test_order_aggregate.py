@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from order_samples import REFUSALS, commands, create, creations
 from orders.app import OrderService
 from orders.domain import (
@@ -32,9 +33,8 @@ from orders.domain import (
     orders,
 )
 from orders.queries import GetOrder
-from twofold.connect import connect
-
 from twofold import Aggregate, Conflict, Metadata, Repository
+from twofold.connect import connect
 
 NEXT: Mapping[Status, Sequence[Status]] = {
     Status.PENDING: (Status.CONFIRMED, Status.CANCELLED),

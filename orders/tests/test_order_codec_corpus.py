@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from order_samples import recorded
 from orders.details import details
 from orders.domain import (
@@ -25,10 +26,9 @@ from orders.domain import (
     codec,
     order,
 )
+from twofold import Metadata
 from twofold.errors import EventUnknown, EventUnreadable
 from twofold.projection import fold
-
-from twofold import Metadata
 
 
 class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from order_samples import PATHS, REFUSALS, commands, creations
 from orders.domain import (
     CancelOrder,

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from order_samples import Said, commands, creations, read_json, say
 from orders.app import open_service
 from orders.details import ItemView, OrderView, StatusChange, details
@@ -24,9 +25,8 @@ from orders.domain import (
     Status,
 )
 from orders.queries import GetOrder
-from twofold.testing.scenario import ProjectionScenario
-
 from twofold import Metadata, Recorded
+from twofold.testing.scenario import ProjectionScenario
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ITEMS = (Item("p-1", 2, Decimal("9.80"), "Blue Teapot"), Item("p-2", 3, Decimal("0.05")))

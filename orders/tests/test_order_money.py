@@ -11,14 +11,14 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from order_samples import DIGITS, body, create, item, prices, read_json
+from orders import money, requests
 from orders.app import OrderService
 from orders.details import details
 from orders.domain import OrderCreated, order
 from orders.queries import GetDashboard, GetOrder
 from twofold.testing.scenario import ProjectionScenario
-
-from orders import money, requests
 
 CURRENCIES = st.sampled_from(list(DIGITS))
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from order_samples import bring, read_json
+from orders import requests
 from orders.app import OrderService, open_service
 from orders.domain import Status
 from orders.queries import Dashboard, GetDashboard, GetOrdersByCustomer
 from twofold.connect import connect
 from twofold.rebuild import verify
-
-from orders import requests
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data" / "northwind-orders.jsonl"
 FILE = Path(os.environ.get("TWOFOLD_NORTHWIND") or BESIDE)

@@ -15,16 +15,16 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from order_samples import bring, create
 from orders.app import OrderService
 from orders.cursors import Sort, cursor_of, place_of
 from orders.domain import CreateOrder, Item, Status
 from orders.queries import FoundOrders, GetOrder, GetOrdersByCustomer, SearchOrders
+from twofold import Metadata, ValidationFailed
 from twofold.rebuild import rebuild
 from twofold.sql import Fetch, Row
 from twofold.tables import words_of
-
-from twofold import Metadata, ValidationFailed
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -19,16 +19,16 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from order_samples import DIGITS, STATUSES, Said, bring, create, creations, item, say
 from orders.app import OrderService, open_service
 from orders.domain import CancelOrder, OrderCommand, Status, UpdateOrderStatus
 from orders.queries import Dashboard, GetDashboard
 from orders.sales import by_customer, by_day, by_product, by_status
+from twofold import Conflict, Metadata, ValidationFailed
 from twofold.connect import connect
 from twofold.rebuild import Difference, rebuild, verify
 from twofold.sql import Run, Work
-
-from twofold import Conflict, Metadata, ValidationFailed
 
 Sums = dict[tuple[str, str], tuple[Any, ...]]
 

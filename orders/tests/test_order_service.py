@@ -10,7 +10,9 @@ from typing import get_args
 
 import msgspec
 import pytest
+
 from order_samples import PATHS, body, bring, create
+from orders import app, requests
 from orders.answers import Answers
 from orders.app import OrderService, open_service
 from orders.domain import (
@@ -25,12 +27,10 @@ from orders.domain import (
     orders,
 )
 from orders.queries import GetDashboard, GetOrder, GetOrdersByCustomer, SearchOrders
+from twofold import Command, Conflict, Idempotency, Metadata, Query, QueryBus, Receipt, Recorded, ValidationFailed
 from twofold.connect import connect
 from twofold.errors import BusBuilt, HandlerExists, HandlersMissing, IdempotencyKeyReused, MessageUnknown, StoreRefused
 from twofold.rebuild import verify
-
-from orders import app, requests
-from twofold import Command, Conflict, Idempotency, Metadata, Query, QueryBus, Receipt, Recorded, ValidationFailed
 
 
 def keyed(key: str, fingerprint: str = "this request") -> Metadata:

@@ -15,10 +15,10 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from order_samples import DIGITS, body, item, read_json, recorded
-from orders.domain import CancelOrder, CreateOrder, OrderCreated, Status, UpdateOrderStatus, codec, order
 
+from order_samples import DIGITS, body, item, read_json, recorded
 from orders import requests
+from orders.domain import CancelOrder, CreateOrder, OrderCreated, Status, UpdateOrderStatus, codec, order
 from twofold import Fault, Metadata, ValidationFailed
 
 STATUS_SENTENCE = "Status must be one of: pending, confirmed, shipped, delivered, cancelled"

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import msgspec
+
 from broken_stores import Appending, turns
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency

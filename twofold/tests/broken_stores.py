@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import msgspec
+
 from twofold.errors import Conflict, TwofoldError
 from twofold.events import NewEvent, Receipt
 from twofold.messages import Idempotency

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import msgspec
+
 from broken_stores import Appending, turns
 from twofold.errors import ProjectionFailed
 from twofold.events import NewEvent, Receipt, Recorded

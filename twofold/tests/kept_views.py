@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import sqlalchemy as sa
+
 from small_orders import (
     BoughtProducts,
     OpenOrders,
@@ -17,13 +18,12 @@ from small_orders import (
     open_orders,
     source,
 )
+from twofold import Metadata, Receipt, Recorded, Store
 from twofold.projection import fold
 from twofold.rebuild import Difference, verify
 from twofold.store import Progress
 from twofold.stores.memory import MemoryStore
 from twofold.views import TableView, Views
-
-from twofold import Metadata, Receipt, Recorded, Store
 
 
 def small_views(store: Store) -> Views:

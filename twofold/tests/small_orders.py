@@ -13,12 +13,12 @@ from typing import ClassVar, TypeAlias, assert_never
 import msgspec
 import sqlalchemy as sa
 from hypothesis import strategies as st
+
+from twofold import Aggregate, Category, Codec, Column, Command, Decider, Projection, Receipt, Recorded, Source
 from twofold.sql import Row
 from twofold.tables import SCHEMA
 from twofold.testing.strategies import histories
 from twofold.views import SqlProjection, SqlView, Step, TableView
-
-from twofold import Aggregate, Category, Codec, Column, Command, Decider, Projection, Receipt, Recorded, Source
 
 # --- events ---------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import assert_never
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from small_orders import (
     AddItem,
     CalledOff,
@@ -27,9 +28,8 @@ from small_orders import (
     order,
     order_histories,
 )
-from twofold.stores.memory import MemoryStore
-
 from twofold import Conflict, Idempotency, Metadata, Receipt, Repository, Store
+from twofold.stores.memory import MemoryStore
 
 orders: Repository[OrderObject, OrderEvent] = Repository("order", OrderObject, codec)
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_type
 
 import pytest
-from twofold.bus import Next, R
-from twofold.errors import BusBuilt, HandlerExists, HandlersMissing, MessageUnknown
 
 from twofold import Command, CommandBus, Metadata, Query, QueryBus
+from twofold.bus import Next, R
+from twofold.errors import BusBuilt, HandlerExists, HandlersMissing, MessageUnknown
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from twofold.connect import connect
 from uuid_utils.compat import uuid7
 
 from twofold import Metadata, NewEvent
+from twofold.connect import connect
 
 TWOFOLD = (sys.executable, "-m", "twofold")
 

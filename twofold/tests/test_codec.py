@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twofold.errors import EventTypeMissing, EventUnknown, EventUnreadable
 
 from twofold import Codec, Metadata, NewEvent, Recorded, Schema
+from twofold.errors import EventTypeMissing, EventUnknown, EventUnreadable
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import broken_reading as reading
 import broken_stores as log
 import broken_views as views
-import pytest
 from twofold.store import Store
 from twofold.stores.memory import MemoryStore
 from twofold.stores.sqlite import SqliteStore

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from small_orders import (
     AddItem,
     CalledOff,
@@ -32,11 +33,10 @@ from small_orders import (
     order,
     order_histories,
 )
+from twofold import Category, Conflict, Decider, Idempotency, Metadata, NewEvent, Receipt, Recorded, Snapshots, Store
 from twofold.errors import EventTypeMissing, IdempotencyKeyReused, RequestRefused, StoreBusy
 from twofold.store import Snapshot
 from twofold.stores.memory import MemoryStore
-
-from twofold import Category, Conflict, Decider, Idempotency, Metadata, NewEvent, Receipt, Recorded, Snapshots, Store
 
 
 class WatchedStore(MemoryStore):

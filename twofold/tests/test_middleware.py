@@ -10,10 +10,10 @@ from logging import DEBUG, ERROR, INFO
 from uuid import uuid4
 
 import pytest
-from twofold.errors import TimedOut
-from twofold.middleware import correlation, logging, timeout, validation
 
 from twofold import Command, CommandBus, Fault, Metadata, Middleware, Query, QueryBus, TwofoldError, ValidationFailed
+from twofold.errors import TimedOut
+from twofold.middleware import correlation, logging, timeout, validation
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from small_orders import (
     EVERYTHING,
     Bought,
@@ -22,13 +23,12 @@ from small_orders import (
     order_histories,
     source,
 )
+from twofold import Metadata, NewEvent, Projection, Recorded, Store
 from twofold.errors import EventUnknown
 from twofold.projection import fold, live
 from twofold.stores.memory import MemoryStore
 from twofold.testing.history import History
 from twofold.testing.strategies import logs
-
-from twofold import Metadata, NewEvent, Projection, Recorded, Store
 
 OPENED = Opened("ALFKI")
 CHAI = ItemAdded("Chai", Decimal("18.10"))

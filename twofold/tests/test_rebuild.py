@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
+from sqlalchemy.sql import ClauseElement
+
 from kept_views import append, assert_equal_to_the_fold, differences, kept_rows, silent, started, table_view
 from small_orders import CalledOff, ItemAdded, Opened, OpenOrder, OpenOrders, OrderEvent, order_histories, source
-from sqlalchemy.sql import ClauseElement
+from twofold import Recorded, Store
 from twofold.connect import connect
 from twofold.errors import ProjectionFailed, ProjectionUnknown
 from twofold.rebuild import Difference, rebuild, verify
@@ -24,8 +26,6 @@ from twofold.stores.sqlite import SqliteStore
 from twofold.testing.history import History
 from twofold.testing.strategies import logs
 from twofold.views import TableView, Views
-
-from twofold import Recorded, Store
 
 OPENED = Opened("ALFKI")
 CHAI = ItemAdded("Chai", Decimal("18.10"))

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+
 from small_orders import (
     EVERYTHING,
     AddItem,
@@ -29,10 +30,9 @@ from small_orders import (
     evolve,
     order,
 )
+from twofold import Decider, Projection, Recorded
 from twofold.testing.history import BEGAN, History
 from twofold.testing.scenario import ProcessScenario, ProjectionScenario, Scenario
-
-from twofold import Decider, Projection, Recorded
 
 OPENED = Opened("ALFKI")
 CHAI = ItemAdded("Chai", Decimal("18.10"))

@@ -10,6 +10,7 @@ from shutil import which
 
 import apsw
 import pytest
+
 from twofold.errors import (
     OutcomeUnknown,
     StoreBusy,

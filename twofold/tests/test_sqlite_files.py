@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from twofold.errors import EventCorrupt, EventUnreadable, StoreFailed, StoreRefused
 from twofold.sql import Fetch, Work
 from twofold.stores.sqlite import SqliteStore

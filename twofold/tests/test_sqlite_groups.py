@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+
 from twofold.errors import (
     EventIdTaken,
     ProjectionFailed,

@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+
 from twofold.events import Receipt
 from twofold.stores.sqlite import SqliteStore
 from twofold.testing.contract_base import Seen, whole

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from hypothesis import find, given
+
 from small_orders import (
     AddItem,
     CalledOff,
@@ -21,11 +22,10 @@ from small_orders import (
     order,
     order_histories,
 )
+from twofold import Decider
 from twofold.projection import fold
 from twofold.testing.history import History
 from twofold.testing.strategies import histories, logs, recorded_histories
-
-from twofold import Decider
 
 
 @given(order_histories)

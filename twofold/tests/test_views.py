@@ -11,6 +11,8 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.sql import ClauseElement
+
 from kept_views import append, assert_equal_to_the_fold, differences, kept_rows, small_views, started, table_view
 from small_orders import (
     CalledOff,
@@ -26,7 +28,7 @@ from small_orders import (
     order_histories,
     source,
 )
-from sqlalchemy.sql import ClauseElement
+from twofold import Metadata, NewEvent, Projection, Recorded, Store
 from twofold.connect import connect
 from twofold.errors import EventUnknown, ProjectionFailed, ProjectionUnknown
 from twofold.projection import Column
@@ -36,8 +38,6 @@ from twofold.tables import SCHEMA
 from twofold.testing.history import History
 from twofold.testing.strategies import logs
 from twofold.views import SqlProjection, SqlView, Step, TableView, Views
-
-from twofold import Metadata, NewEvent, Projection, Recorded, Store
 
 OPENED = Opened("ALFKI")
 CHAI = ItemAdded("Chai", Decimal("18.10"))

@@ -10,9 +10,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from twofold.projection import live
-from twofold.sql import Row
-from twofold.views import Views
 
 from orders import money
 from orders.cursors import Sort, behind, cursor_of, order_by, place_of
@@ -34,6 +31,9 @@ from orders.queries import (
 )
 from orders.sales import by_customer, by_day, by_product, by_status
 from twofold import Metadata, QueryBus, Store
+from twofold.projection import live
+from twofold.sql import Row
+from twofold.views import Views
 
 DASHBOARD_DAYS = 90
 DASHBOARD_BEST = 10

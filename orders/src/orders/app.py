@@ -7,16 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import get_args
 
-from twofold.connect import connect
-from twofold.middleware import correlation, logging, timeout, validation
-from twofold.store import Progress
-from twofold.views import View, Views
-
 from orders.answers import Answers
 from orders.details import details
 from orders.domain import CancelOrder, CreateOrder, OrderCommand, UpdateOrderStatus, orders
 from orders.sales import sales
 from twofold import CommandBus, Metadata, QueryBus, Receipt, Store
+from twofold.connect import connect
+from twofold.middleware import correlation, logging, timeout, validation
+from twofold.store import Progress
+from twofold.views import View, Views
 
 OnProgress = Callable[[View, Progress], None]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from starlette.applications import Starlette
-from twofold.http import openapi, pages, problems
 
 from orders.app import OrderService
 from orders.bodies import Price
 from orders.http import OrdersApi, explain
 from orders.operations import operations
 from orders.settings import Settings
+from twofold.http import openapi, pages, problems
 
 TITLE = "Orders"
 DESCRIPTION = "An e-commerce order service: CQRS and event sourcing on Twofold."

@@ -13,9 +13,9 @@ from typing import Annotated
 
 import msgspec
 import typer
-from twofold.cli.terminal import AfterOption, FollowFlag, JsonFlag, LimitOption, application, run
 
 from orders.settings import SettingRefused, Settings
+from twofold.cli.terminal import AfterOption, FollowFlag, JsonFlag, LimitOption, application, run
 
 DEFAULTS = Settings()
 
@@ -143,9 +143,8 @@ def events(
     json: JsonFlag = False,
 ) -> None:
     """List the events of the log, or of one order."""
-    from twofold.cli.listing import list_events
-
     from orders.domain import orders
+    from twofold.cli.listing import list_events
 
     stream = None if order_id is None else orders.stream(order_id)
     asyncio.run(list_events(store, stream=stream, after=after, limit=limit, follow=follow, json=json))

@@ -16,9 +16,6 @@ from typing import TypeVar
 
 import httpx
 import msgspec
-from twofold.errors import OutcomeUnknown, RequestRefused, StoreFailed, StoreUnavailable, TimedOut
-from twofold.http.problems import Problem
-from twofold.http.requests import fingerprint, parse_json
 from uuid_utils.compat import uuid7
 
 from orders import requests
@@ -27,6 +24,9 @@ from orders.domain import OrderCommand, Status, UpdateOrderStatus
 from orders.importing import Created, Destination, ImportStopped, Refused
 from orders.settings import SettingRefused
 from twofold import Idempotency, Metadata, Receipt, TwofoldError, ValidationFailed
+from twofold.errors import OutcomeUnknown, RequestRefused, StoreFailed, StoreUnavailable, TimedOut
+from twofold.http.problems import Problem
+from twofold.http.requests import fingerprint, parse_json
 
 T = TypeVar("T")
 

@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import ClassVar, assert_never
 
 import msgspec
-from twofold.views import TableView
 
 from orders import money
 from orders.domain import (
@@ -23,6 +22,7 @@ from orders.domain import (
     orders,
 )
 from twofold import Column, Projection, Recorded, Source
+from twofold.views import TableView
 
 UNKNOWN_PRODUCT = "Unknown Product"
 _MICROSECOND = timedelta(microseconds=1)

@@ -9,17 +9,6 @@ from urllib.parse import quote, urlencode
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from twofold.http.answers import answer_once, encode, json_response
-from twofold.http.problems import PreconditionFailed, Problem
-from twofold.http.requests import (
-    Parameters,
-    entity_tag,
-    matches_none_of,
-    read_body,
-    read_idempotency,
-    read_if_match,
-    read_json,
-)
 from uuid_utils.compat import uuid7
 
 from orders import requests
@@ -39,6 +28,17 @@ from orders.domain import (
 from orders.queries import GetDashboard, GetOrder, GetOrdersByCustomer, SearchOrders
 from orders.settings import Settings
 from twofold import Conflict, Metadata, Receipt, TwofoldError
+from twofold.http.answers import answer_once, encode, json_response
+from twofold.http.problems import PreconditionFailed, Problem
+from twofold.http.requests import (
+    Parameters,
+    entity_tag,
+    matches_none_of,
+    read_body,
+    read_idempotency,
+    read_if_match,
+    read_json,
+)
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -86,15 +86,15 @@ class OrdersApi:
         return await self._answer(request, body, create, created)
 
     async def update_status(self, request: Request) -> Response:
-        """PATCH /orders/{order_id}/status."""
+        """PATCH /orders/{orderId}/status."""
         body = await read_body(request, limit=self._settings.max_body)
-        command = requests.update_status(request.path_params["order_id"], read_json(request, body))
+        command = requests.update_status(request.path_params["orderId"], read_json(request, body))
         return await self._change(request, body, command, command.status)
 
     async def cancel_order(self, request: Request) -> Response:
-        """POST /orders/{order_id}/cancel."""
+        """POST /orders/{orderId}/cancel."""
         body = await read_body(request, limit=self._settings.max_body)
-        command = requests.cancel_order(request.path_params["order_id"], read_json(request, body, optional=True))
+        command = requests.cancel_order(request.path_params["orderId"], read_json(request, body, optional=True))
         return await self._change(request, body, command, Status.CANCELLED)
 
     async def _change(
@@ -134,11 +134,11 @@ class OrdersApi:
     # --- queries ----------------------------------------------------------------------------------------------------
 
     async def get_order(self, request: Request) -> Response:
-        """GET /orders/{order_id}, now or as it was at ?version=N."""
+        """GET /orders/{orderId}, now or as it was at ?version=N."""
         parameters = Parameters(request, ("version",))
         version = parameters.whole("version", "Version", default=None, least=1, most=MAX_VERSION)
         parameters.check()
-        document = await self._queries.ask(GetOrder(request.path_params["order_id"], version))
+        document = await self._queries.ask(GetOrder(request.path_params["orderId"], version))
         if document is None:
             raise Problem(404, "order-not-found", "Order not found" if version is None else "Order version not found")
         etag = entity_tag(document.version)
@@ -147,8 +147,8 @@ class OrdersApi:
         return json_response(bytes(document.body), headers={"ETag": etag})
 
     async def get_history(self, request: Request) -> Response:
-        """GET /orders/{order_id}/events. An order has few events: it cannot go in circles."""
-        order_id: str = request.path_params["order_id"]
+        """GET /orders/{orderId}/events. An order has few events: it cannot go in circles."""
+        order_id: str = request.path_params["orderId"]
         events = [
             HistoryEvent(
                 id=recorded.id,
@@ -172,14 +172,14 @@ class OrdersApi:
         return json_response(encode(History(order_id, events)))
 
     async def get_orders_by_customer(self, request: Request) -> Response:
-        """GET /customers/{customer_id}/orders."""
+        """GET /customers/{customerId}/orders."""
         parameters = Parameters(request, ("status", "page", "limit", "cursor"))
         status = parameters.choice("status", "Status", Status)
         page = parameters.whole("page", "Page", default=1, least=1, most=MAX_PAGE)
         limit = parameters.whole("limit", "Limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT)
         cursor = parameters.text("cursor")
         parameters.check()
-        customer_id: str = request.path_params["customer_id"]
+        customer_id: str = request.path_params["customerId"]
         query = GetOrdersByCustomer(customer_id, status, page, limit, cursor)
         found = await self._queries.ask(query)
         path = f"{_root(request)}/customers/{quote(customer_id, safe='')}/orders"

@@ -15,10 +15,10 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.text import Text
-from twofold.cli.terminal import print_json, printable, progress_bar
 
 from orders.destinations import destination_at
 from orders.importing import ImportStopped, Summary, import_orders
+from twofold.cli.terminal import print_json, printable, progress_bar
 
 UNFINISHED = "The import is not finished. Run the same command again: what is there already is not imported twice."
 

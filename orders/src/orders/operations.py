@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from twofold.http.openapi import Operation, Parameter
-from twofold.http.requests import LONGEST_KEY, LONGEST_PARAMETER
-
 from orders import validation
 from orders.bodies import (
     ONE_LINE,
@@ -24,6 +21,8 @@ from orders.details import OrderView
 from orders.domain import Status
 from orders.http import DEFAULT_LIMIT, MAX_LIMIT, MAX_PAGE, MAX_VERSION, OrdersApi
 from orders.queries import Dashboard
+from twofold.http.openapi import Operation, Parameter
+from twofold.http.requests import LONGEST_KEY, LONGEST_PARAMETER
 
 Schema = Mapping[str, object]
 
@@ -35,7 +34,7 @@ _TAG: Schema = {"type": "string", "anyOf": [{"const": "*"}, {"pattern": r'^"[0-9
 _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
 
 ORDER_ID = Parameter(
-    "order_id",
+    "orderId",
     "path",
     {"type": "string", "minLength": 1, "maxLength": validation.MAX_ID, "pattern": ONE_LINE},
     "The order's id.",
@@ -96,7 +95,7 @@ def operations(api: OrdersApi) -> list[Operation]:
         ),
         Operation(
             "GET",
-            "/orders/{order_id}",
+            "/orders/{orderId}",
             "getOrder",
             "Get an order, now or as it was at a version",
             api.get_order,
@@ -111,7 +110,7 @@ def operations(api: OrdersApi) -> list[Operation]:
         ),
         Operation(
             "GET",
-            "/orders/{order_id}/events",
+            "/orders/{orderId}/events",
             "getOrderEvents",
             "Get an order's history",
             api.get_history,
@@ -121,7 +120,7 @@ def operations(api: OrdersApi) -> list[Operation]:
         ),
         Operation(
             "PATCH",
-            "/orders/{order_id}/status",
+            "/orders/{orderId}/status",
             "updateOrderStatus",
             "Bring an order to a status",
             api.update_status,
@@ -133,7 +132,7 @@ def operations(api: OrdersApi) -> list[Operation]:
         ),
         Operation(
             "POST",
-            "/orders/{order_id}/cancel",
+            "/orders/{orderId}/cancel",
             "cancelOrder",
             "Cancel an order",
             api.cancel_order,
@@ -146,7 +145,7 @@ def operations(api: OrdersApi) -> list[Operation]:
         ),
         Operation(
             "GET",
-            "/customers/{customer_id:path}/orders",
+            "/customers/{customerId:path}/orders",
             "getOrdersByCustomer",
             "Get a customer's orders, newest first",
             api.get_orders_by_customer,
@@ -154,7 +153,7 @@ def operations(api: OrdersApi) -> list[Operation]:
             problems=(400, 404, 503),
             parameters=(
                 Parameter(
-                    "customer_id",
+                    "customerId",
                     "path",
                     {"type": "string", "minLength": 1},
                     "The customer's id.",

@@ -12,14 +12,14 @@ from typing import Any, ClassVar
 
 import msgspec
 import sqlalchemy as sa
-from twofold.sql import Row
-from twofold.tables import SCHEMA, upsert
-from twofold.views import SqlProjection, SqlView, Step
 
 from orders import money
 from orders.details import UNKNOWN_PRODUCT, source
 from orders.domain import OrderCancelled, OrderCreated, OrderEvent, Status
 from twofold import Recorded
+from twofold.sql import Row
+from twofold.tables import SCHEMA, upsert
+from twofold.views import SqlProjection, SqlView, Step
 
 _metadata = sa.MetaData(schema=SCHEMA)
 

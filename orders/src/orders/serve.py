@@ -7,11 +7,11 @@ import logging
 import sys
 
 import uvloop
-from twofold.http.serve import serve as serve_application
 
 from orders.app import open_service
 from orders.asgi import application
 from orders.settings import Settings
+from twofold.http.serve import serve as serve_application
 
 log = logging.getLogger("orders")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from twofold.cli.terminal import print_json, printable
-from twofold.connect import connect
-from twofold.projection import live
 
 from orders.details import OrderView, details, source
 from orders.domain import ShippingAddress, Status, orders
 from twofold import TwofoldError
+from twofold.cli.terminal import print_json, printable
+from twofold.connect import connect
+from twofold.projection import live
 
 _COLOURS = {
     Status.PENDING: "yellow",

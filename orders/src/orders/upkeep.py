@@ -11,15 +11,15 @@ from functools import partial
 import msgspec
 from rich.console import Console
 from rich.text import Text
+
+from orders.app import VIEWS
+from twofold import TwofoldError
 from twofold.cli.terminal import Report, print_json, printable, progress_bar
 from twofold.connect import connect
 from twofold.rebuild import Difference, rebuild, verify
 from twofold.sql import Row
 from twofold.store import Progress
 from twofold.views import Views, identity
-
-from orders.app import VIEWS
-from twofold import TwofoldError
 
 SHOWN = 100  # differences that are printed for a person; more say nothing new
 

@@ -51,7 +51,9 @@ async def answer_once(
     try:
         receipt = known.answer(idempotency) if known else await execute(Metadata.new(idempotency=idempotency))
     except RequestRefused as refused:
-        return stored_problem(refused.refusal)
+        response = stored_problem(refused.refusal)
+        response.headers[REPLAYED] = "true"
+        return response
     except TwofoldError as error:
         problem = problem_of(error, explain)
         if problem.status not in (404, 409, 412) or isinstance(error, Conflict):

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from twofold.http.problems import MEDIA_TYPE, Problem
+from twofold.http.problems import MEDIA_TYPE
 
 Handler = Callable[[Request], Awaitable[Response]]
 JsonSchema = Mapping[str, Any]
@@ -171,8 +171,3 @@ def _decimals_as_numbers(value: object) -> object:
     if isinstance(value, list):
         return [_decimals_as_numbers(item) for item in cast("list[object]", value)]
     return value
-
-
-def not_found(error: str) -> Problem:
-    """The problem of a thing that is not there."""
-    return Problem(404, "not-found", error)

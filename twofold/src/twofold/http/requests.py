@@ -112,12 +112,18 @@ def read_idempotency(request: Request, body: bytes) -> Idempotency | None:
         text = f"Idempotency-Key must be one of 1 to {LONGEST_KEY} printable ASCII characters"
         raise ValidationFailed([Fault(text, "Idempotency-Key", "header")])
     conditions = _lines(request, "if-match") or ""
-    return Idempotency(key, fingerprint(request.method, request.url.path, body, conditions))
+    return Idempotency(key, fingerprint(request.method, _path(request), body, conditions))
 
 
 def fingerprint(method: str, path: str, body: bytes, conditions: str = "") -> str:
     """What sums up a request's content: two requests with one key are the same if it is equal."""
     return hashlib.sha256("\0".join((method, path, conditions, "")).encode() + body).hexdigest()
+
+
+def _path(request: Request) -> str:
+    """The path inside the application, wherever it is mounted."""
+    path: str = request.scope["path"]
+    return path.removeprefix(request.scope.get("root_path", ""))
 
 
 def read_if_match(request: Request) -> frozenset[int] | None:

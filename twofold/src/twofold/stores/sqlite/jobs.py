@@ -86,9 +86,7 @@ def _repeated(connection: Connection, stream: str, events: Sequence[NewEvent]) -
 
 def recall(connection: Connection, key: str) -> Remembered | None:
     """What is kept under an idempotency key."""
-    row = connection.get(
-        "select fingerprint, stream, version, position, refusal from idempotency where key = ?", (key,)
-    )
+    row = connection.get(RECALL, (key,))
     if row is None:
         return None
     fingerprint, stream, version, position, refusal = row
