@@ -26,6 +26,7 @@ MAX_UNKNOWN = 20  # unknown fields that are named; more say nothing new
 
 _AMOUNT = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # all but tab and line ends
+_LINE_END = re.compile(r"[\t\r\n]")
 
 Body = Mapping[str, object]
 
@@ -195,7 +196,7 @@ def _status(status: object, statuses: Sequence[str]) -> Iterator[Fault]:
 
 def _id(value: object, label: str, path: str) -> Iterator[Fault]:
     yield from _text(value, label, path, MAX_ID, required=True)
-    if isinstance(value, str) and re.search(r"[\t\r\n]", value):
+    if isinstance(value, str) and not value.isprintable() and _LINE_END.search(value):
         yield Fault(f"{label} must be one line", path, "characters")
 
 
@@ -207,11 +208,13 @@ def _text(value: object, label: str, path: str, longest: int, *, required: bool 
         yield Fault(f"{label} must be a text", path, "type")
     elif len(value) > longest:
         yield Fault(f"{label} must have at most {longest} characters", path, "too_long")
-    elif _CONTROL.search(value):
+    elif not value.isprintable() and _CONTROL.search(value):  # nearly all texts are printable, which is known sooner
         yield Fault(f"{label} must not contain control characters", path, "characters")
 
 
 def _unknown(body: Body, known: set[str], label: str = "", path: str = "") -> Iterator[Fault]:
+    if body.keys() <= known:
+        return
     unknown = sorted(name for name in body if name not in known)
     for name in unknown[:MAX_UNKNOWN]:
         shown = _CONTROL.sub("?", name[:MAX_ADDRESS_NAME])
@@ -219,4 +222,5 @@ def _unknown(body: Body, known: set[str], label: str = "", path: str = "") -> It
 
 
 def _object(value: object) -> Body | None:
-    return cast("Body", value) if isinstance(value, Mapping) else None
+    # A dict is nearly all that comes, and is known sooner than any mapping.
+    return cast("Body", value) if isinstance(value, dict) or isinstance(value, Mapping) else None  # noqa: SIM101
