@@ -68,7 +68,7 @@ class DeafToOthers(SqliteStore):
     async def wait_appended(self, *, after: int) -> None:
         while await self.head() <= after:
             woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.add(woken)
+            self._waiting[woken] = after
             await woken
 
 
@@ -85,6 +85,15 @@ class CutsAtNul(Appending):
         self, stream: str, events: Sequence[NewEvent], expected: int | None, asked: Idempotency | None
     ) -> Receipt:
         return await self.right(stream.partition("\0")[0], events, expected, asked)
+
+
+class ReplacesHalves(Appending):
+    """Takes a text that is not UTF-8, and gives another one back."""
+
+    async def wrong(
+        self, stream: str, events: Sequence[NewEvent], expected: int | None, asked: Idempotency | None
+    ) -> Receipt:
+        return await self.right(stream.encode(errors="replace").decode(), events, expected, asked)
 
 
 class IgnoresCase(Appending):
@@ -193,11 +202,13 @@ class ResetsBeforeTheWork(MemoryStore):
 
 
 class PromotesWithoutTheRest(MemoryStore):
-    async def promote(self, name: str, fold: Fold, *, to: str, swap: Callable[[], Work[None]]) -> Progress:
+    async def promote(
+        self, name: str, fold: Fold, *, to: str, swap: Callable[[], Work[None]], limit: int = 1000
+    ) -> Progress:
         def nothing(events: Sequence[Recorded[bytes]]) -> Work[None]:
             yield from ()
 
-        return await super().promote(name, nothing, to=to, swap=swap)
+        return await super().promote(name, nothing, to=to, swap=swap, limit=limit)
 
 
 class WorksInSteps(MemoryStore):
@@ -205,6 +216,16 @@ class WorksInSteps(MemoryStore):
 
     async def work(self, work: Callable[[], Work[T]]) -> T:
         return drive(self._open, work())
+
+
+class FailsWithAStatement(MemoryStore):
+    """Tells a wrong statement as a failure of the store."""
+
+    async def work(self, work: Callable[[], Work[T]]) -> T:
+        try:
+            return await super().work(work)
+        except StatementFailed as error:
+            raise StoreFailed(str(error)) from error
 
 
 class WorksMix(MemoryStore):

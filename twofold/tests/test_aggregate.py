@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import assert_never
@@ -179,3 +180,16 @@ async def test_both_styles_may_share_a_stream(store: Store) -> None:
     assert [codec.decode(recorded).data async for recorded in store.read("order-1")][1] == ItemAdded(
         "Chai", Decimal("18.10")
     )
+
+
+async def test_what_is_applied_while_others_are_stored_is_stored_next(store: Store) -> None:
+    held = OrderObject("1")
+    tell(held, Open("1", "me"))
+    saving = asyncio.create_task(orders.save(store, held, Metadata.new()))
+    await asyncio.sleep(0)
+    tell(held, AddItem("1", "tea", Decimal(1)))
+    await saving
+    assert len(held.uncommitted) == 1
+    receipt = await orders.save(store, held, Metadata.new())
+    assert receipt is not None
+    assert receipt.version == 2

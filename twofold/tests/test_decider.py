@@ -33,8 +33,20 @@ from small_orders import (
     order,
     order_histories,
 )
-from twofold import Category, Conflict, Decider, Idempotency, Metadata, NewEvent, Receipt, Recorded, Snapshots, Store
-from twofold.errors import EventTypeMissing, IdempotencyKeyReused, RequestRefused, StoreBusy
+from twofold import (
+    Category,
+    Codec,
+    Conflict,
+    Decider,
+    Idempotency,
+    Metadata,
+    NewEvent,
+    Receipt,
+    Recorded,
+    Snapshots,
+    Store,
+)
+from twofold.errors import EventTypeMissing, EventUnreadable, IdempotencyKeyReused, RequestRefused, StoreBusy
 from twofold.store import Snapshot
 from twofold.stores.memory import MemoryStore
 
@@ -560,3 +572,54 @@ async def test_with_snapshots_and_without_the_same_is_decided(events: Sequence[O
                 state = msgspec.json.encode(folded.state)
                 await store.save_snapshot("order-1", Snapshot(folded.version, folded.position, 1, state))
             assert await snapshotting().load(store, "1") == folded
+
+
+# --- what can never be read again is never stored ------------------------------------------------------------------
+
+
+class Weighed(msgspec.Struct, frozen=True):
+    weight: float
+
+
+class Weigh(msgspec.Struct, frozen=True):
+    weight: float
+
+
+def weigh(command: Weigh, total: float) -> Sequence[Weighed]:
+    return (Weighed(weight) for weight in (command.weight,))  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # what people do
+
+
+weights: Category[Weigh, float, Weighed] = Category(
+    "weight",
+    Decider(weigh, lambda total, event: total + event.weight, 0.0),
+    codec=Codec({"Weighed": Weighed}),
+    id_of=lambda _command: "1",
+)
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), "3"])
+async def test_an_event_that_could_not_be_read_again_is_not_stored(store: Store, weight: float) -> None:
+    with pytest.raises(EventUnreadable):
+        await weights.transact(store, Weigh(weight), Metadata.new())
+    assert await store.head() == 0
+    assert (await weights.transact(store, Weigh(2.5), Metadata.new())).version == 1
+
+
+async def test_a_decision_may_be_any_iterable_and_is_gone_through_once(store: Store) -> None:
+    receipt = await weights.transact(store, Weigh(1.5), keyed("k"))
+    assert receipt.version == await store.head() == 1
+    assert (await weights.load(store, "1")).state == 1.5
+
+
+def test_a_snapshot_every_zero_events_is_refused() -> None:
+    with pytest.raises(ValueError, match="every 0 events"):
+        Snapshots(Order, every=0)
+
+
+async def test_a_store_that_was_emptied_is_not_taken_for_the_one_that_was_read() -> None:
+    store = MemoryStore()
+    async with store:
+        for _ in range(3):
+            await weights.transact(store, Weigh(1.0), Metadata.new())
+    async with store:
+        assert (await weights.transact(store, Weigh(1.0), Metadata.new())).version == 1

@@ -1,15 +1,17 @@
 """The file of the SQLite store: how it is opened, which files are refused, and what a damaged one leads to."""
 
+import asyncio
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from twofold.errors import EventCorrupt, EventUnreadable, StoreFailed, StoreRefused
+from twofold.errors import EventCorrupt, EventUnreadable, StoreClosed, StoreFailed, StoreRefused
 from twofold.sql import Fetch, Work
-from twofold.stores.sqlite import SqliteStore
+from twofold.stores.sqlite import SqliteStore, driver
 from twofold.stores.sqlite.driver import APPLICATION_ID, Connection
-from twofold.testing.contract_base import Seen, events_of, several, whole
+from twofold.testing.contract_base import Seen, events_of, happened, several, whole
 
 FULL = 2
 
@@ -32,6 +34,44 @@ async def test_every_connection_is_durable(tmp_path: Path) -> None:
             assert await store.rows(query) == await store.scan(query) == [(value,)]
             async with store.moment() as moment:
                 assert await moment.scan(query) == [(value,)]
+
+
+async def test_a_write_ahead_log_that_grew_shrinks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = Fetch("pragma journal_size_limit")
+
+    def work() -> Work[object]:
+        rows = yield limit  # on the connection that writes
+        return rows[0][0]
+
+    async with SqliteStore(tmp_path / "store.db") as store:
+        assert await store.work(work) == driver.JOURNAL_BYTES == 64 * 2**20
+    monkeypatch.setattr(driver, "JOURNAL_BYTES", 100_000)
+    path, journal = tmp_path / "small.db", tmp_path / "small.db-wal"
+    async with SqliteStore(path) as store:
+        async with store.moment():  # as long as it lasts the log only grows
+            for _ in range(20):
+                await store.append("order-1", [happened(bytes(500_000))], expected=None)
+        assert journal.stat().st_size > 5_000_000
+        for _ in range(3):
+            await store.append("order-1", several(1), expected=None)
+        assert journal.stat().st_size <= 100_000
+
+
+async def test_a_store_that_is_open_cannot_be_opened_again(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+    for _ in range(2):  # one after the other is fine
+        async with store:
+            threads = threading.active_count()
+            with pytest.raises(StoreRefused, match="open already"):
+                await store.__aenter__()
+            assert threading.active_count() <= threads + 1  # one of asyncio's may have come
+            await store.append("order-1", several(1), expected=None)
+        with pytest.raises(StoreClosed):
+            await store.head()
+    outcomes = await asyncio.gather(*(store.__aenter__() for _ in range(3)), return_exceptions=True)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["SqliteStore", "StoreRefused", "StoreRefused"]
+    assert (await store.append("order-1", several(1), expected=2)).version == 3
+    await store.__aexit__(None, None, None)
 
 
 async def test_the_file_says_whose_it_is(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from twofold.errors import (
     EventIdTaken,
     ProjectionFailed,
     StoreBusy,
-    StoreFailed,
     TwofoldError,
 )
 from twofold.events import Receipt, Recorded
@@ -127,7 +126,7 @@ async def test_a_fold_that_ends_the_thread_hangs_nobody(tmp_path: Path) -> None:
 
         store.attach("leave", leave)
         for _ in range(2):
-            with pytest.raises(StoreFailed):
+            with pytest.raises(ProjectionFailed):
                 await asyncio.wait_for(store.append("order-1", several(1), expected=0), 5)
         assert await whole(store) == []
 
@@ -147,3 +146,59 @@ async def test_a_statement_that_is_wrong_harms_no_other(tmp_path: Path) -> None:
         assert (await append).version == 1
         with pytest.raises(TwofoldError):
             await store.rows(Fetch("select * from nowhere"))
+
+
+async def test_a_work_that_stops_an_iteration_hangs_nobody(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "store.db") as store:
+
+        def stopped() -> Work[None]:
+            raise StopIteration
+
+        async with Held(store):
+            failing = asyncio.create_task(store.work(stopped))
+            append = asyncio.create_task(store.append("order-1", several(1), expected=0))
+            await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await asyncio.wait_for(failing, 5)
+        assert (await asyncio.wait_for(append, 5)).version == 1
+
+
+async def test_a_fold_far_behind_is_caught_up_in_short_transactions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "CATCH_UP", 10)
+    async with SqliteStore(tmp_path / "store.db") as without, SqliteStore(tmp_path / "store.db") as store:
+        batches: list[list[int]] = []
+
+        def fold(events: Sequence[Recorded[bytes]]) -> Work[None]:
+            batches.append([recorded.position for recorded in events])
+            yield from ()
+
+        store.attach("batches", fold)
+        for number in range(35):
+            await without.append(f"other-{number}", several(1), expected=0)
+        await store.append("order-1", several(2), expected=0)
+        assert [position for batch in batches for position in batch] == list(range(1, 38))
+        assert max(len(batch) for batch in batches) == 10
+        assert await store.checkpoint("batches") == 37
+
+
+async def test_a_fold_that_cannot_pass_an_event_of_another_process_is_told_by_the_check(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "store.db") as without, SqliteStore(tmp_path / "store.db") as store:
+        known = 0
+
+        def fold(events: Sequence[Recorded[bytes]]) -> Work[None]:
+            if known < len(events):
+                raise ValueError("an event of tomorrow")
+            yield from ()
+
+        store.attach("picky", fold)
+        await without.append("other-1", several(1), expected=0)
+        await store.check()
+        with pytest.raises(ProjectionFailed):
+            await store.append("order-1", several(1), expected=0)
+        with pytest.raises(ProjectionFailed):
+            await store.check()
+        known = 2
+        await store.append("order-1", several(1), expected=0)
+        await store.check()

@@ -53,10 +53,10 @@ class Aggregate(Generic[E]):
             aggregate.version += 1
         return aggregate
 
-    def committed(self, version: int) -> None:
-        """The uncommitted events are stored, up to this version of the stream."""
+    def committed(self, version: int, count: int) -> None:
+        """The oldest `count` uncommitted events are stored, up to this version of the stream."""
         self.version = version
-        self._uncommitted.clear()
+        del self._uncommitted[:count]  # others may have been applied while these were being stored
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ class Repository(Generic[A, E]):
         if not events:
             return None
         stream, asked = f"{self.name}-{aggregate.id}", metadata.idempotency
+        for number, event in enumerate(events, start=1):
+            self.codec.reread(event, stream, aggregate.version + number)
         receipt = await store.append(stream, events, expected=aggregate.version, idempotency=asked)
         if not receipt.repeated:
-            aggregate.committed(receipt.version)
+            aggregate.committed(receipt.version, len(events))
         return receipt

@@ -85,18 +85,6 @@ class Codec(Generic[E]):
 
         Raises EventUnknown for a name or schema that the table lacks, EventUnreadable for content that does not fit.
         """
-        schema = self._schemas.get(recorded.type)
-        if schema is None:
-            raise EventUnknown(recorded.type, recorded.schema)
-        try:
-            if recorded.schema == schema.version:
-                data = self._decoders[recorded.type](recorded.data)
-            else:
-                data = self._upcast(schema, recorded)
-        except EventUnknown:
-            raise
-        except Exception as error:  # an upcast meets content that its author did not think of in any way there is
-            raise EventUnreadable(recorded.stream, recorded.version, recorded.type, repr(error)) from error
         return Recorded(
             id=recorded.id,
             stream=recorded.stream,
@@ -104,15 +92,35 @@ class Codec(Generic[E]):
             position=recorded.position,
             type=recorded.type,
             schema=recorded.schema,
-            data=data,
+            data=self._read(recorded, recorded.stream, recorded.version),
             metadata=recorded.metadata,
             recorded_at=recorded.recorded_at,
         )
 
-    def _upcast(self, schema: Schema[E], recorded: Recorded[bytes]) -> E:
-        if not 1 <= recorded.schema <= schema.version:
-            raise EventUnknown(recorded.type, recorded.schema, known=schema.version)
-        content = _decode_object(recorded.data)
-        for version in range(recorded.schema, schema.version):
+    def reread(self, event: NewEvent, stream: str, version: int) -> E:
+        """The event as it will be read once it is stored under this version of the stream.
+
+        Ask before storing it: an event can hold what its own class does not allow (a NaN, a text where a number is
+        due), and a stream with such an event in it could never be read again. Raises EventUnreadable.
+        """
+        return self._read(event, stream, version)
+
+    def _read(self, event: NewEvent | Recorded[bytes], stream: str, version: int) -> E:
+        schema = self._schemas.get(event.type)
+        if schema is None:
+            raise EventUnknown(event.type, event.schema)
+        if not 1 <= event.schema <= schema.version:
+            raise EventUnknown(event.type, event.schema, known=schema.version)
+        try:
+            if event.schema == schema.version:
+                return self._decoders[event.type](event.data)
+            return self._upcast(schema, event.schema, event.data)
+        except Exception as error:  # an upcast meets content that its author did not think of in any way there is
+            raise EventUnreadable(stream, version, event.type, repr(error)) from error
+
+    @staticmethod
+    def _upcast(schema: Schema[E], stored: int, data: bytes) -> E:
+        content = _decode_object(data)
+        for version in range(stored, schema.version):
             content = schema.upcasts[version](content)
         return msgspec.convert(content, schema.event, str_keys=True)  # as in JSON, where every key is a string

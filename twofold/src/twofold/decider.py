@@ -61,6 +61,10 @@ class Snapshots(Generic[S]):
     every: int = 1000
     schema: int = 1
 
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"a snapshot every {self.every} events means nothing")
+
 
 class Folded(NamedTuple, Generic[S]):
     """A stream's state, and the version and position of the last event that is in it."""
@@ -158,16 +162,19 @@ class Category(Generic[C, S, E]):
             if not decision and metadata.idempotency is None:
                 self._keep(cache, stream, folded)
                 return Receipt(stream, folded.version, folded.position)
-            # Before anything is stored: a new event that cannot be folded would make the stream unreadable for good.
-            state = self.decider.fold(decision, folded.state)
+            # Read and folded before they are stored: what cannot be would make the stream unreadable for good.
             events = [self.codec.encode(event, metadata) for event in decision]
+            reread = [self.codec.reread(event, stream, folded.version + n) for n, event in enumerate(events, start=1)]
+            state = self.decider.fold(reread, folded.state)
             try:
                 receipt = await store.append(stream, events, expected=folded.version, idempotency=metadata.idempotency)
-            except Conflict:
+            except Conflict as conflict:
                 attempts -= 1
                 cache.pop(stream, None)
                 if attempts < 1:
                     raise
+                if conflict.actual < folded.version:  # the store is not the one that was read: restored, or new
+                    folded = self._unwritten
                 folded, _ = await self._refresh(store, stream, folded)
                 fresh = True
                 continue
@@ -186,7 +193,7 @@ class Category(Generic[C, S, E]):
         if expected is not None and folded.version != expected:
             return Conflict(stream, expected, folded.version)
         try:
-            return self.decider.decide(command, folded.state)
+            return tuple(self.decider.decide(command, folded.state))
         except Exception as refusal:  # the domain's own error: raised by the caller once it is sure of the state
             return refusal
 

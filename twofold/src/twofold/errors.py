@@ -159,7 +159,8 @@ class RequestRefused(TwofoldError):
 class OutcomeUnknown(TwofoldError):
     """The store failed while it committed: the events may be stored or not.
 
-    Settle it by appending the same events, with the same ids: that answers the first receipt if they are there.
+    Settle it by appending the same events, with the same ids: that answers the first receipt if they are there. A
+    command that carried an idempotency key is settled by sending it again with that key.
     """
 
     def __init__(self, stream: str, reason: str) -> None:
@@ -188,8 +189,12 @@ class StoreFailed(TwofoldError):
     """The store met an error that it cannot mend (the disk, the file). It stops writing until it is opened anew."""
 
 
+class StatementFailed(TwofoldError):
+    """A statement of a view or query is wrong; nothing was stored, and the store goes on."""
+
+
 class StoreRefused(TwofoldError):
-    """The store cannot be opened as asked: a bad URL, a foreign file, a newer schema, or a setting that is not safe."""
+    """The store cannot be opened as asked: a bad URL, a foreign file, a newer schema, or it is open already."""
 
 
 class ProjectionUnknown(TwofoldError):
@@ -208,3 +213,11 @@ class ProjectionFailed(TwofoldError):
         self.name = name
         self.reason = reason
         super().__init__(f"the projection {name} failed: {reason}")
+
+
+class RebuildOvertaken(TwofoldError):
+    """Another rebuild of the same view was done first, with the tables that this one was filling."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"another rebuild of {name} was done first; the view is rebuilt")

@@ -6,32 +6,50 @@ queries and appends go on meanwhile, and nobody sees a half-built view. A check 
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from twofold.errors import ProjectionFailed, RebuildOvertaken
 from twofold.events import Recorded
 from twofold.sql import Fold, Row, Work
 from twofold.store import EventStore, Moment, Progress, ViewStore
 from twofold.tables import LOCAL, Generation
 from twofold.views import PAGE, View, Views, identity, remade, table_names
 
+REBUILD_PAGE = 250  # events folded under one lock: a few times the wait that another writer is used to
+
 OnProgress = Callable[[Progress], None]
 
 
 async def rebuild(views: Views, name: str, on_progress: OnProgress) -> Progress:
-    """Make a view anew from the log, while it goes on being read and written. Raises ProjectionUnknown."""
+    """Make a view anew from the log, while it goes on being read and written.
+
+    Between two pages it waits as long as a page took, so that others get the lock. Raises ProjectionUnknown, and
+    RebuildOvertaken if another rebuild of the same view was done first.
+    """
     view = views.view(name)
     beside = Generation(views.store.dialect, dict.fromkeys(table_names(view), f"_v{view.version}_new"))
     key = f"{identity(view)}_new"
     fold = view.fold(beside)
     await views.store.reset(key, partial(remade, beside, view))
-    await views.catch_up(key, fold, on_progress)
-    progress = await views.store.promote(key, fold, to=identity(view), swap=partial(_swap, beside, views.current, view))
-    on_progress(progress)
-    return progress
+    swap = partial(_swap, beside, views.current, view)
+    while True:
+        began = time.monotonic()
+        try:
+            progress = await views.store.promote(key, fold, to=identity(view), swap=swap, limit=REBUILD_PAGE)
+        except ProjectionFailed as failed:
+            if await views.store.checkpoint(key) is None:
+                raise RebuildOvertaken(name) from failed
+            raise
+        on_progress(progress)
+        if progress.position >= progress.head:
+            return progress
+        await asyncio.sleep(time.monotonic() - began)
 
 
 def _swap(beside: Generation, current: Generation, view: View) -> Work[None]:

@@ -20,6 +20,39 @@ from twofold.sql import Fetch, Fold, Row, Work
 
 T = TypeVar("T")
 
+LARGEST = 2**63 - 1
+"""The largest version, position or limit that there is."""
+
+
+def bounded(number: int) -> int:
+    """The bound of a read as every store can compare it: one below 0 is like 0, one above `LARGEST` like `LARGEST`."""
+    return min(max(number, 0), LARGEST)
+
+
+def check_texts(*texts: str) -> None:
+    """Raise ValueError for a text that is not UTF-8: one with half a surrogate pair, which no store could give back."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a text is not UTF-8: {error.reason}") from None
+
+
+def check_append(stream: str, events: Sequence[NewEvent], idempotency: Idempotency | None) -> None:
+    """Raise ValueError for an append that no store could take, whatever is in the log."""
+    if not events and idempotency is None:
+        raise ValueError("an append without events needs an idempotency key")
+    texts = [stream]
+    if idempotency is not None:
+        texts += (idempotency.key, idempotency.fingerprint)
+    for event in events:
+        if event.schema != bounded(event.schema):
+            raise ValueError(f"{event.schema} is not the number of a schema")
+        metadata = event.metadata
+        texts += (event.type, metadata.actor or "", *metadata.extra.keys(), *metadata.extra.values())
+        if metadata.idempotency is not None:
+            texts += (metadata.idempotency.key, metadata.idempotency.fingerprint)
+    check_texts(*texts)
+
 
 class EventStore(Protocol):
     """The log.
@@ -54,19 +87,24 @@ class EventStore(Protocol):
             OutcomeUnknown: the store failed at commit; append the same events again to find out.
             StoreUnavailable: nothing was stored; the same call may succeed later.
             StoreFailed: nothing was stored, and nothing will be until the store is opened anew.
-            ValueError: there are neither events nor an idempotency key.
+            ValueError: there are neither events nor an idempotency key, a text is not UTF-8 (it holds half a surrogate
+                pair), or a schema is not within 0..2**63-1.
         """
         ...
 
     def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
         """The events of a stream with versions above `after`, up to and with `until`; none if there is no stream.
 
-        Raises EventCorrupt on an event whose checksum differs.
+        A bound below 0 is like 0, and no bound is too large. Raises EventCorrupt on an event whose checksum differs,
+        ValueError if the name of the stream is not UTF-8.
         """
         ...
 
     def read_all(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
-        """The events of the whole log with positions above `after`, in the order of positions, at most `limit`."""
+        """The events of the whole log with positions above `after`, in the order of positions, at most `limit`.
+
+        A bound below 0 is like 0, and no bound is too large. Raises EventCorrupt on an event whose checksum differs.
+        """
         ...
 
     async def head(self) -> int:
@@ -74,7 +112,10 @@ class EventStore(Protocol):
         ...
 
     async def wait_appended(self, *, after: int) -> None:
-        """Return once the log holds a position above `after`, whichever process wrote it. Cancel it to stop."""
+        """Return once the log holds a position above `after`, whichever process wrote it. Cancel it to stop.
+
+        `after` below 0 is like 0: in an empty log it waits.
+        """
         ...
 
 
@@ -98,7 +139,10 @@ class Remembered(NamedTuple):
 
 
 class IdempotencyStore(Protocol):
-    """The answers to requests that carried an idempotency key. Receipts are kept by `EventStore.append`."""
+    """The answers to requests that carried an idempotency key. Receipts are kept by `EventStore.append`.
+
+    Both calls raise ValueError for a text that is not UTF-8.
+    """
 
     async def recall(self, key: str) -> Remembered | None:
         """What is kept under the key, if anything."""
@@ -122,7 +166,10 @@ class Snapshot(NamedTuple):
 
 
 class SnapshotStore(Protocol):
-    """Folded states, one a stream. They are a cache: to lose them costs time, never truth."""
+    """Folded states, one a stream. They are a cache: to lose them costs time, never truth.
+
+    Both calls raise ValueError for a name of a stream that is not UTF-8.
+    """
 
     async def load_snapshot(self, stream: str) -> Snapshot | None:
         """The stream's last snapshot, if there is one."""
@@ -157,6 +204,9 @@ class ViewStore(Protocol):
 
     Each fold has a name and, under it, a checkpoint: the position that its views have reached. Views and checkpoint
     change in one transaction, so each event is applied exactly once.
+
+    A statement that is wrong raises StatementFailed: its SQL, its parameters, or a constraint that it breaks. Nothing
+    of its transaction was stored then. Inside a fold it becomes the cause of a ProjectionFailed.
     """
 
     @property
@@ -173,7 +223,7 @@ class ViewStore(Protocol):
         ...
 
     async def advance(self, name: str, fold: Fold, *, limit: int) -> Progress:
-        """Fold the next `limit` events after the checkpoint, in one transaction with it."""
+        """Fold the next `limit` events after the checkpoint, in one transaction with it; none if it is below 0."""
         ...
 
     async def reset(self, name: str, work: Callable[[], Work[None]], *, only_new: bool = False) -> None:
@@ -183,8 +233,13 @@ class ViewStore(Protocol):
         """
         ...
 
-    async def promote(self, name: str, fold: Fold, *, to: str, swap: Callable[[], Work[None]]) -> Progress:
-        """Fold all that is left, run `swap`, and give the checkpoint to the name `to`: all in one transaction."""
+    async def promote(
+        self, name: str, fold: Fold, *, to: str, swap: Callable[[], Work[None]], limit: int = 1000
+    ) -> Progress:
+        """Fold the next `limit` events; if that reaches the head, run `swap` and give the checkpoint to the name `to`.
+
+        All in one transaction. The answer says whether the head was reached; if not, nothing is swapped yet.
+        """
         ...
 
     async def checkpoint(self, name: str) -> int | None:
@@ -216,5 +271,9 @@ class Store(EventStore, IdempotencyStore, SnapshotStore, ViewStore, Protocol):
     """
 
     async def check(self) -> None:
-        """Return if the store can be read and written now; raise StoreClosed, StoreFailed or StoreBusy if not."""
+        """Return if the store can be read and written now.
+
+        Raises StoreClosed, StoreFailed or StoreBusy if not, and ProjectionFailed if an inline fold cannot get past
+        what another process appended: then no append succeeds.
+        """
         ...

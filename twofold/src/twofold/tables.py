@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
@@ -22,6 +23,7 @@ from sqlalchemy.sql import ClauseElement
 from twofold.sql import Fetch, Run, Work
 
 SCHEMA = "$views"
+KEPT = 256  # compiled statements: more than an application has, unless it makes them anew each time
 LOCAL = "twofold_local"  # marks a column whose values depend on when a table was built: it is never compared
 _MARKED = re.compile(r'"\$views"\."?(\w+)"?')
 
@@ -63,17 +65,19 @@ class Generation:
     def __init__(self, dialect: str, suffixes: Mapping[str, str]) -> None:
         self._dialect = _DIALECTS[dialect]()
         self._suffixes = suffixes
-        self._kept: dict[ClauseElement, Statement] = {}
+        self._kept: OrderedDict[ClauseElement, Statement] = OrderedDict()
 
     def physical(self, name: str) -> str:
         """The physical name of a table."""
         return name + self._suffixes[name]
 
     def statement(self, clause: ClauseElement) -> Statement:
-        """The compiled statement. It is kept: give it statements that are made once."""
+        """The compiled statement. The last ones are kept: it is quick for statements that are made once."""
         known = self._kept.get(clause)
         if known is None:
             known = self._kept[clause] = self.compile(clause)
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
         return known
 
     def compile(self, clause: ClauseElement) -> Statement:

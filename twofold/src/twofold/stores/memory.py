@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Self, TypeVar
 from uuid import UUID
 
-from twofold.errors import Conflict, EventIdTaken, IdempotencyKeyReused, StoreClosed
+from twofold.errors import Conflict, EventIdTaken, IdempotencyKeyReused, StoreClosed, StoreRefused
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
-from twofold.store import Moment, Progress, Remembered, Snapshot
+from twofold.store import Moment, Progress, Remembered, Snapshot, bounded, check_append, check_texts
 from twofold.stores.sqlite.driver import Connection, drive, drive_fold, translated
 
 T = TypeVar("T")
@@ -44,6 +44,8 @@ class MemoryStore:
         self._views: Connection | None = None
 
     async def __aenter__(self) -> Self:
+        if self._views is not None:
+            raise StoreRefused("the store is open already")
         self._views = Connection(":memory:")
         return self
 
@@ -87,8 +89,7 @@ class MemoryStore:
     ) -> Receipt:
         """See EventStore.append."""
         self._check_open()
-        if not events and idempotency is None:
-            raise ValueError("an append without events needs an idempotency key")
+        check_append(stream, events, idempotency)
         if idempotency is not None and idempotency.key in self._answers:
             return self._answers[idempotency.key].answer(idempotency)
         if any(event.id in self._ids for event in events):
@@ -140,13 +141,16 @@ class MemoryStore:
     async def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
         """See EventStore.read."""
         self._check_open()
-        for recorded in self._streams.get(stream, [])[after:until]:
+        check_texts(stream)
+        last = None if until is None else bounded(until)
+        for recorded in self._streams.get(stream, [])[bounded(after) : last]:
             yield recorded
 
     async def read_all(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
         """See EventStore.read_all."""
         self._check_open()
-        end = None if limit is None else after + limit
+        after = bounded(after)
+        end = None if limit is None else after + bounded(limit)
         while page := self._log[after : after + PAGE if end is None else min(after + PAGE, end)]:
             for recorded in page:
                 yield recorded
@@ -160,7 +164,7 @@ class MemoryStore:
 
     async def wait_appended(self, *, after: int) -> None:
         """See EventStore.wait_appended."""
-        while await self.head() <= after:
+        while await self.head() <= bounded(after):
             woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.add(woken)
             try:
@@ -178,11 +182,13 @@ class MemoryStore:
     async def recall(self, key: str) -> Remembered | None:
         """See IdempotencyStore.recall."""
         self._check_open()
+        check_texts(key)
         return self._answers.get(key)
 
     async def refuse(self, idempotency: Idempotency, refusal: bytes) -> Remembered:
         """See IdempotencyStore.refuse."""
         self._check_open()
+        check_texts(idempotency.key, idempotency.fingerprint)
         known = self._answers.setdefault(idempotency.key, Remembered(idempotency, None, refusal))
         if known.idempotency.fingerprint != idempotency.fingerprint:
             raise IdempotencyKeyReused(idempotency.key)
@@ -191,11 +197,13 @@ class MemoryStore:
     async def load_snapshot(self, stream: str) -> Snapshot | None:
         """See SnapshotStore.load_snapshot."""
         self._check_open()
+        check_texts(stream)
         return self._snapshots.get(stream)
 
     async def save_snapshot(self, stream: str, snapshot: Snapshot) -> None:
         """See SnapshotStore.save_snapshot."""
         self._check_open()
+        check_texts(stream)
         known = self._snapshots.get(stream)
         if known is None or snapshot.version >= known.version:
             self._snapshots[stream] = snapshot
@@ -221,7 +229,7 @@ class MemoryStore:
         """See ViewStore.advance."""
         self._check_open()
         reached = self._checkpoints.get(name, 0)
-        events = self._log[reached : reached + limit]
+        events = self._log[reached : reached + bounded(limit)]
         if events:
             with translated(), self._open.transaction():
                 drive_fold(self._open, name, fold, events)
@@ -235,17 +243,24 @@ class MemoryStore:
             await self.work(work)
             self._checkpoints[name] = 0
 
-    async def promote(self, name: str, fold: Fold, *, to: str, swap: Callable[[], Work[None]]) -> Progress:
+    async def promote(
+        self, name: str, fold: Fold, *, to: str, swap: Callable[[], Work[None]], limit: int = 1000
+    ) -> Progress:
         """See ViewStore.promote."""
         self._check_open()
-        events = self._log[self._checkpoints.get(name, 0) :]
+        reached, head = self._checkpoints.get(name, 0), len(self._log)
+        events = self._log[reached : reached + limit]
+        done = reached + len(events) == head
         with translated(), self._open.transaction():
             if events:
                 drive_fold(self._open, name, fold, events)
-            drive(self._open, swap())
-        self._checkpoints.pop(name, None)
-        self._checkpoints[to] = len(self._log)
-        return Progress(len(self._log), len(self._log))
+            if done:
+                drive(self._open, swap())
+        self._checkpoints[name] = reached + len(events)
+        if done:
+            del self._checkpoints[name]
+            self._checkpoints[to] = head
+        return Progress(reached + len(events), head)
 
     async def checkpoint(self, name: str) -> int | None:
         """See ViewStore.checkpoint."""

@@ -9,6 +9,7 @@ from twofold.events import Receipt
 from twofold.messages import Idempotency
 from twofold.store import Remembered, Snapshot, Store
 from twofold.testing.contract_base import ContractBase, happened, several, whole
+from twofold.testing.contract_log import HALF
 
 ASKED = Idempotency("key", "this request")
 OTHER = Idempotency("key", "another request")
@@ -91,6 +92,14 @@ class AnswersContract(ContractBase):
             await store.append("order-1", [], expected=1, idempotency=ASKED)
         assert await store.recall("key") is None
 
+    async def test_a_key_that_is_not_utf_8_is_refused(self, store: Store) -> None:
+        with pytest.raises(ValueError, match="UTF-8"):
+            await store.recall(HALF)
+        for asked in (Idempotency(HALF, "request"), Idempotency("key", HALF)):
+            with pytest.raises(ValueError, match="UTF-8"):
+                await store.refuse(asked, b"no")
+        assert await store.recall("key") is None
+
     # --- snapshots --------------------------------------------------------------------------------------------------
 
     async def test_a_snapshot_comes_back(self, store: Store) -> None:
@@ -99,6 +108,12 @@ class AnswersContract(ContractBase):
         await store.save_snapshot("order-1", snapshot)
         assert await store.load_snapshot("order-1") == snapshot
         assert await store.load_snapshot("order-2") is None
+
+    async def test_a_snapshot_of_a_stream_that_is_not_utf_8_is_refused(self, store: Store) -> None:
+        with pytest.raises(ValueError, match="UTF-8"):
+            await store.load_snapshot(HALF)
+        with pytest.raises(ValueError, match="UTF-8"):
+            await store.save_snapshot(HALF, Snapshot(1, 1, 1, b""))
 
     async def test_the_later_snapshot_is_kept(self, store: Store) -> None:
         for version in (5, 3, 7, 6):

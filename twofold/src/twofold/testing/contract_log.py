@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from twofold.errors import Conflict, EventIdTaken
-from twofold.events import NewEvent, Receipt
+from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency, Metadata
 from twofold.store import Store
-from twofold.testing.contract_base import ContractBase, events_of, happened, several, whole
+from twofold.testing.contract_base import ContractBase, events_of, happened, said, several, whole
+
+HALF = "a\ud800"
+"""A text that is not UTF-8: it holds half a surrogate pair."""
 
 HOSTILE = (
     "",
@@ -91,6 +95,41 @@ class LogContract(ContractBase):
     async def test_an_append_of_nothing_is_refused(self, store: Store) -> None:
         with pytest.raises(ValueError, match="without events"):
             await store.append("order-1", [], expected=None)
+
+    async def test_a_text_that_is_not_utf_8_is_refused(self, store: Store) -> None:
+        """By name and before anything is stored: it could not be given back."""
+        refused: Sequence[Callable[[], Awaitable[object]]] = (
+            lambda: store.append(HALF, several(1), expected=0),
+            lambda: store.append("order-1", [happened(), happened(type=HALF)], expected=0),
+            lambda: store.append("order-1", several(1), expected=0, idempotency=Idempotency(HALF, "request")),
+            lambda: store.append("order-1", several(1), expected=0, idempotency=Idempotency("key", HALF)),
+            lambda: store.append("order-1", [happened(metadata=replace(said(), actor=HALF))], expected=0),
+            lambda: store.append("order-1", [happened(metadata=replace(said(), extra={"name": HALF}))], expected=0),
+            lambda: store.append("order-1", [happened(metadata=replace(said(), extra={HALF: "value"}))], expected=0),
+            lambda: events_of(store, HALF),
+        )
+        for call in refused:
+            with pytest.raises(ValueError, match="UTF-8"):
+                await call()
+        assert await whole(store) == []
+        assert await store.recall("key") is None
+        await store.append("order-1", several(1), expected=0)
+
+    @pytest.mark.parametrize("schema", [-1, 2**63])
+    async def test_a_schema_that_is_no_number_of_one_is_refused(self, store: Store, schema: int) -> None:
+        event = replace(happened(), schema=schema)
+        with pytest.raises(ValueError, match="schema"):
+            await store.append("order-1", [event], expected=0)
+        largest = replace(event, schema=2**63 - 1)
+        await store.append("order-1", [largest], expected=0)
+        assert [recorded.schema for recorded in await whole(store)] == [2**63 - 1]
+
+    @pytest.mark.parametrize("expected", [-1, 2**63])
+    async def test_a_version_that_cannot_be_is_a_conflict(self, store: Store, expected: int) -> None:
+        await store.append("order-1", several(1), expected=0)
+        with pytest.raises(Conflict) as caught:
+            await store.append("order-1", several(1), expected=expected)
+        assert (caught.value.expected, caught.value.actual) == (expected, 1)
 
     @pytest.mark.parametrize("expected", [1, None])
     async def test_a_repeated_append_answers_the_first_receipt(self, store: Store, expected: int | None) -> None:
@@ -222,6 +261,26 @@ class LogContract(ContractBase):
         assert await positions(limit=0) == await positions(after=all_of_it[-1]) == []
         assert await positions(after=all_of_it[-1] + 1000, limit=5) == []
 
+    @pytest.mark.parametrize("far", [1, 2**63 - 1, 2**63, 2**70])
+    async def test_no_bound_is_too_low_or_too_high(self, store: Store, far: int) -> None:
+        await store.append("order-1", several(3), expected=0)
+        log = await whole(store)
+
+        async def read(after: int = 0, until: int | None = None) -> list[Recorded[bytes]]:
+            return [recorded async for recorded in store.read("order-1", after=after, until=until)]
+
+        async def read_all(after: int = 0, limit: int | None = None) -> list[Recorded[bytes]]:
+            return [recorded async for recorded in store.read_all(after=after, limit=limit)]
+
+        beyond = far + 100
+        assert await read(after=-far) == await read(until=beyond) == log
+        assert await read(after=-far, until=2) == log[:2]
+        assert await read(until=-far) == await read(after=beyond) == []
+        assert await read_all(after=-far) == await read_all(limit=beyond) == await read_all(-far, beyond) == log
+        assert await read_all(after=-far, limit=2) == log[:2]
+        assert await read_all(after=log[0].position, limit=beyond) == log[1:]
+        assert await read_all(limit=-far) == await read_all(after=beyond) == await read_all(beyond, beyond) == []
+
     async def test_a_long_log_is_read_whole(self, store: Store) -> None:
         """Longer than a page of any store."""
         size = 300
@@ -278,6 +337,16 @@ class LogContract(ContractBase):
         assert not waiting.done(), "it went on although nothing was stored"
         await store.append("order-1", several(1), expected=1)
         await self.soon(waiting)
+
+    async def test_who_waits_for_a_position_that_cannot_be_waits(self, store: Store) -> None:
+        waiting = [asyncio.create_task(store.wait_appended(after=after)) for after in (-1, -(2**70), 2**63, 2**70)]
+        await asyncio.sleep(0.1)
+        assert not any(task.done() for task in waiting), "it went on although the log is empty"
+        await store.append("order-1", several(1), expected=0)
+        await self.soon(asyncio.gather(*waiting[:2]))
+        for task in waiting[2:]:
+            assert not task.done()
+            task.cancel()
 
     async def test_waiting_can_be_cancelled(self, store: Store) -> None:
         cancelled, waiting = (asyncio.create_task(store.wait_appended(after=0)) for _ in range(2))

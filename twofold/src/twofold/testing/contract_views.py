@@ -8,10 +8,10 @@ from functools import partial
 
 import pytest
 
-from twofold.errors import Conflict, ProjectionFailed
+from twofold.errors import Conflict, ProjectionFailed, StatementFailed
 from twofold.events import Receipt, Recorded
 from twofold.messages import Idempotency
-from twofold.sql import Work
+from twofold.sql import Fetch, Work
 from twofold.store import Progress, Store
 from twofold.testing.contract_base import ContractBase, Seen, happened, seen_by, several, whole
 
@@ -136,6 +136,17 @@ class ViewsContract(ContractBase):
             assert await store.checkpoint("seen") == positions[step - 1]
             assert await view.positions(store) == positions[:step]
 
+    async def test_no_limit_of_a_step_is_too_low_or_too_high(self, store: Store) -> None:
+        view = Seen(store)
+        await store.work(view.create)
+        await store.append("order-1", several(3), expected=0)
+        positions = [recorded.position for recorded in await whole(store)]
+        for limit in (-1, -(2**63) - 1, 0):
+            assert await store.advance("seen", view.fold, limit=limit) == Progress(0, positions[-1])
+            assert await view.positions(store) == []
+        assert await store.advance("seen", view.fold, limit=2**63) == Progress(positions[-1], positions[-1])
+        assert await view.positions(store) == positions
+
     async def test_a_fold_that_fails_stays_where_it_was(self, store: Store) -> None:
         view = Seen(store)
         await store.work(view.create)
@@ -230,6 +241,38 @@ class ViewsContract(ContractBase):
             await store.work(partial(_then_fail, view))
         assert await view.positions(store) == []
         await store.append("order-1", several(1), expected=0)
+
+    @pytest.mark.parametrize("sql", ["this is no SQL", "select * from nowhere"])
+    async def test_a_wrong_statement_fails_alone(self, store: Store, sql: str) -> None:
+        """Nothing of its work is stored, and the store goes on."""
+        view, wrong = await seen_by(store), Fetch(sql)
+
+        def work() -> Work[None]:
+            yield from view.write(1)
+            yield wrong
+
+        for call in (partial(store.work, work), partial(store.rows, wrong), partial(store.scan, wrong)):
+            with pytest.raises(StatementFailed):
+                await call()
+        async with store.moment() as moment:
+            with pytest.raises(StatementFailed):
+                await moment.scan(wrong)
+            assert await moment.scan(view.query) == []
+        await store.check()
+        receipt = await store.append("order-1", several(1), expected=0)
+        assert await view.positions(store) == [receipt.position]
+
+    async def test_a_wrong_statement_of_a_fold_is_the_fault_of_the_fold(self, store: Store) -> None:
+        view = await seen_by(store)
+
+        def wrong(events: Sequence[Recorded[bytes]]) -> Work[None]:
+            yield Fetch("select * from nowhere")
+
+        store.attach("wrong", wrong)
+        with pytest.raises(ProjectionFailed):
+            await store.append("order-1", several(1), expected=0)
+        assert await whole(store) == []
+        assert await view.positions(store) == []
 
     async def test_works_do_not_mix(self, store: Store) -> None:
         """Each reads a number and writes the next: none may read what another is about to change."""

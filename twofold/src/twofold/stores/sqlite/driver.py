@@ -16,6 +16,7 @@ import apsw
 
 from twofold.errors import (
     ProjectionFailed,
+    StatementFailed,
     StoreBusy,
     StoreClosed,
     StoreFailed,
@@ -32,6 +33,9 @@ APPLICATION_ID = 0x2F01D  # marks a file as ours, in SQLite's own header field
 SCHEMAS = ("schema.sql",)  # the n-th script brings a file from schema n to n + 1
 BUSY_MILLISECONDS = 5_000  # how long to wait for another process before saying StoreBusy
 CACHE_KIBIBYTES = 32_768  # SQLite's default of 2 MiB costs the writer more than anything else
+JOURNAL_BYTES = 64 * 2**20  # to which a write-ahead log shrinks again that has grown behind a long read
+
+UNBINDABLE = (OverflowError, TypeError, UnicodeEncodeError)  # what apsw raises for a parameter that SQLite cannot take
 
 DriverError = apsw.Error
 DuplicateError = apsw.ConstraintError
@@ -51,7 +55,7 @@ _DOUBTFUL = (
 )
 
 
-def in_doubt(error: Exception) -> bool:
+def in_doubt(error: BaseException) -> bool:
     """Whether the error is of the disk or the file, and so of the whole transaction, and not of one statement in it."""
     return isinstance(error, _DOUBTFUL)
 
@@ -65,6 +69,15 @@ def translate(error: BaseException) -> TwofoldError:
             return StoreFull(f"no space is left: {error}")
         case apsw.ConnectionClosedError():
             return StoreClosed("the store is closed")
+        case (
+            apsw.SQLError()
+            | apsw.ConstraintError()
+            | apsw.MismatchError()
+            | apsw.TooBigError()
+            | apsw.RangeError()
+            | apsw.BindingsError()
+        ):
+            return StatementFailed(f"{type(error).__name__}: {error}")
         case _:
             return StoreFailed(f"{type(error).__name__}: {error}")
 
@@ -121,7 +134,9 @@ class Connection:
         raw.pragma("cache_size", -CACHE_KIBIBYTES)
         if read_only:
             raw.pragma("query_only", True)
-        elif version < len(SCHEMAS):  # else nothing is written: a store opens on a full disk, too
+            return
+        raw.pragma("journal_size_limit", JOURNAL_BYTES)
+        if version < len(SCHEMAS):  # else nothing is written: a store opens on a full disk, too
             self._migrate(path)
 
     def _write_ahead(self) -> str:
@@ -165,11 +180,17 @@ class Connection:
 
     def run_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """Run a statement once for each row of parameters."""
-        self._raw.executemany(sql, rows)
+        try:
+            self._raw.executemany(sql, rows)
+        except UNBINDABLE as error:
+            raise apsw.BindingsError(str(error)) from error
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """All rows of a query."""
-        rows: list[Row] = self._raw.execute(sql, parameters).fetchall()
+        try:
+            rows: list[Row] = self._raw.execute(sql, parameters).fetchall()
+        except UNBINDABLE as error:
+            raise apsw.BindingsError(str(error)) from error
         return rows
 
     def get(self, sql: str, parameters: Sequence[object] = ()) -> Any:
@@ -228,7 +249,7 @@ def drive_fold(connection: Connection, name: str, fold: Fold, events: Sequence[R
     """Run a fold's work; whatever is wrong with the fold itself becomes a ProjectionFailed with its name."""
     try:
         drive(connection, fold(events))
-    except Exception as error:
+    except BaseException as error:  # even an exit: nothing of a fold may end the thread that writes
         if in_doubt(error):
             raise
         raise ProjectionFailed(name, f"{type(error).__name__}: {error}") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
@@ -18,9 +18,9 @@ from twofold.errors import EventUnreadable, StoreClosed, StoreRefused
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
-from twofold.store import Moment, Progress, Remembered, Snapshot
+from twofold.store import LARGEST, Moment, Progress, Remembered, Snapshot, bounded, check_append, check_texts
 from twofold.stores.sqlite import jobs
-from twofold.stores.sqlite.driver import Connection, drive, translated
+from twofold.stores.sqlite.driver import Connection, DriverError, drive, translated
 from twofold.stores.sqlite.rows import READ_ALL, READ_STREAM, recorded_from
 from twofold.stores.sqlite.writer import Transaction, Writer, checkpoint, head, save_checkpoint
 
@@ -28,7 +28,6 @@ T = TypeVar("T")
 
 PAGE = 256  # events read in one go on the event loop: well under a millisecond
 POLL_SECONDS = 0.05  # how late an append of another process may be noticed
-LAST_VERSION = 2**63 - 1
 
 
 class _Opened(NamedTuple):
@@ -47,7 +46,8 @@ class SqliteStore:
         if self._path in ("", ":memory:"):
             raise StoreRefused("a SQLite store lives in a file: sqlite:///orders.db; for memory there is memory:")
         self._opened: _Opened | None = None
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], int] = {}  # for a position above this
+        self._polling: asyncio.TimerHandle | None = None  # set as long as somebody waits
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -58,6 +58,8 @@ class SqliteStore:
                 stack.callback(connection.close)
                 connections.append(connection)
             writing, reading, scanning = connections
+            if self._opened is not None:  # nobody would close the first writer any more
+                raise StoreRefused(f"this store of {self._path} is open already; make another for a second opening")
             scanner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="twofold-sqlite-scan")
             self._opened = _Opened(Writer(writing, self._wake), writing, reading, scanning, scanner)
             stack.pop_all()  # all are open: from now on __aexit__ closes them
@@ -68,6 +70,9 @@ class SqliteStore:
     ) -> None:
         opened, self._opened = self._open, None
         self._wake()  # who waits for an append hears that the store is closed
+        if self._polling is not None:
+            self._polling.cancel()
+            self._polling = None
         await opened.writer.close()
         await asyncio.to_thread(opened.scanner.shutdown)
         for connection in (opened.scanning, opened.reading, opened.writing):
@@ -87,6 +92,7 @@ class SqliteStore:
     async def check(self) -> None:
         """See Store.check."""
         self._open.writer.check()
+        self._open.writer.check_folds()
         await self.head()
 
     # --- the log ----------------------------------------------------------------------------------------------------
@@ -100,15 +106,16 @@ class SqliteStore:
         idempotency: Idempotency | None = None,
     ) -> Receipt:
         """See EventStore.append."""
-        if not events and idempotency is None:
-            raise ValueError("an append without events needs an idempotency key")
-        return await self._open.writer.submit(
+        writer = self._open.writer
+        check_append(stream, events, idempotency)
+        return await writer.submit(
             lambda transaction: jobs.append(transaction, stream, events, expected, idempotency), stream
         )
 
     async def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
         """See EventStore.read."""
-        last = LAST_VERSION if until is None else until
+        check_texts(stream)
+        after, last = bounded(after), LARGEST if until is None else bounded(until)
         while True:
             rows = await self.rows(Fetch(READ_STREAM, (stream, after, last, PAGE)))
             for row in rows:
@@ -123,7 +130,7 @@ class SqliteStore:
 
     async def read_all(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
         """See EventStore.read_all."""
-        left = LAST_VERSION if limit is None else limit
+        after, left = bounded(after), LARGEST if limit is None else bounded(limit)
         while left > 0:
             size = min(PAGE, left)
             rows = await self.rows(Fetch(READ_ALL, (after, size)))
@@ -140,41 +147,64 @@ class SqliteStore:
             return head(self._open.reading)
 
     async def wait_appended(self, *, after: int) -> None:
-        """See EventStore.wait_appended. Appends of other processes are noticed by polling."""
+        """See EventStore.wait_appended. Appends of other processes are noticed by polling, once for all who wait."""
+        after = bounded(after)
         while await self.head() <= after:
             woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.add(woken)
+            self._waiting[woken] = after
+            self._poll_later()
             try:
-                await asyncio.wait([woken], timeout=POLL_SECONDS)
+                await woken
             finally:
-                self._waiting.discard(woken)
+                del self._waiting[woken]
+
+    def _poll_later(self) -> None:
+        if self._polling is None:
+            self._polling = asyncio.get_running_loop().call_later(POLL_SECONDS, self._poll)
+
+    def _poll(self) -> None:
+        self._polling = None
+        self._wake()
+        if self._waiting:  # else it ends here
+            self._poll_later()
 
     def _wake(self) -> None:
-        for woken in self._waiting:
-            if not woken.done():
+        """Wake those whose position is there; after an error all, who then look themselves and are told of it."""
+        if not self._waiting:
+            return
+        try:
+            reached = head(self._open.reading)
+        except (StoreClosed, DriverError):
+            reached = LARGEST + 1
+        for woken, after in self._waiting.items():
+            if after < reached and not woken.done():
                 woken.set_result(None)
 
     # --- answers and snapshots --------------------------------------------------------------------------------------
 
     async def recall(self, key: str) -> Remembered | None:
         """See IdempotencyStore.recall."""
+        reading = self._open.reading
+        check_texts(key)
         with translated():
-            return jobs.recall(self._open.reading, key)
+            return jobs.recall(reading, key)
 
     async def refuse(self, idempotency: Idempotency, refusal: bytes) -> Remembered:
         """See IdempotencyStore.refuse."""
-        return await self._open.writer.submit(
-            lambda transaction: jobs.refuse(transaction, idempotency, refusal), "a refusal"
-        )
+        writer = self._open.writer
+        check_texts(idempotency.key, idempotency.fingerprint)
+        return await writer.submit(lambda transaction: jobs.refuse(transaction, idempotency, refusal), "a refusal")
 
     async def load_snapshot(self, stream: str) -> Snapshot | None:
         """See SnapshotStore.load_snapshot."""
+        check_texts(stream)
         sql = "select version, position, schema, state from snapshot where stream = ?"
         rows = await self.rows(Fetch(sql, (stream,)))
         return Snapshot(*rows[0]) if rows else None
 
     async def save_snapshot(self, stream: str, snapshot: Snapshot) -> None:
         """See SnapshotStore.save_snapshot."""
+        check_texts(stream)
         await self._open.writer.submit(
             lambda transaction: jobs.save_snapshot(transaction, stream, snapshot), f"a snapshot of {stream}"
         )
@@ -187,7 +217,8 @@ class SqliteStore:
 
     async def advance(self, name: str, fold: Fold, *, limit: int) -> Progress:
         """See ViewStore.advance."""
-        return await self._open.writer.submit(lambda transaction: jobs.advance(transaction, name, fold, limit), name)
+        size = bounded(limit)
+        return await self._open.writer.submit(lambda transaction: jobs.advance(transaction, name, fold, size), name)
 
     async def reset(self, name: str, work: Callable[[], Work[None]], *, only_new: bool = False) -> None:
         """See ViewStore.reset."""
@@ -199,14 +230,17 @@ class SqliteStore:
 
         await self._open.writer.submit(run, name)
 
-    async def promote(self, name: str, fold: Fold, *, to: str, swap: Callable[[], Work[None]]) -> Progress:
+    async def promote(
+        self, name: str, fold: Fold, *, to: str, swap: Callable[[], Work[None]], limit: int = 1000
+    ) -> Progress:
         """See ViewStore.promote."""
 
         def run(transaction: Transaction) -> Progress:
-            progress = jobs.advance(transaction, name, fold, limit=-1)
-            drive(transaction.connection, swap())
-            transaction.connection.run("delete from checkpoint where name = ?", (name,))
-            save_checkpoint(transaction.connection, to, progress.position)
+            progress = jobs.advance(transaction, name, fold, limit)
+            if progress.position == progress.head:
+                drive(transaction.connection, swap())
+                transaction.connection.run("delete from checkpoint where name = ?", (name,))
+                save_checkpoint(transaction.connection, to, progress.position)
             return progress
 
         return await self._open.writer.submit(run, name)
@@ -236,16 +270,22 @@ class SqliteStore:
         """See ViewStore.moment. The write-ahead log cannot shrink as long as it is open."""
         _ = self._open  # raises StoreClosed
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="twofold-sqlite-moment")
-        with translated():
+        opened = ExitStack()  # the thread's: to open may wait for another process, and goes on if we are cancelled
+
+        def begin() -> Connection:
             connection = Connection.open(self._path, read_only=True)
+            opened.callback(connection.close)
+            connection.run("begin")
+            head(connection)  # it is the first read that fixes what the transaction sees
+            return connection
+
         try:
             with translated():
-                connection.run("begin")
-                head(connection)  # it is the first read that fixes what the transaction sees
+                connection = await asyncio.get_running_loop().run_in_executor(thread, begin)
             yield SqliteMoment(connection, thread)
         finally:
-            await asyncio.to_thread(thread.shutdown)  # a read may still run although its caller has gone
-            connection.close()
+            thread.submit(opened.close)  # after what still runs there although its caller has gone
+            await asyncio.to_thread(thread.shutdown)
 
 
 class SqliteMoment:

@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
-from twofold.errors import OutcomeUnknown, StoreBusy, StoreClosed, StoreFailed, TwofoldError
+from twofold.errors import OutcomeUnknown, ProjectionFailed, StoreBusy, StoreClosed, StoreFailed, TwofoldError
 from twofold.events import Recorded
 from twofold.sql import Fold
 from twofold.stores.sqlite.driver import Connection, DriverError, drive_fold, in_doubt, translate
@@ -27,6 +27,7 @@ T = TypeVar("T")
 log = logging.getLogger("twofold.sqlite")
 
 GROUP_LIMIT = 512  # jobs in one commit: bounds the time that the first of them waits
+CATCH_UP = 1_000  # events that a fold may have missed before it is caught up in transactions of its own
 WAITING_LIMIT = 20_000  # jobs that may wait; more are refused at once
 
 
@@ -35,6 +36,10 @@ class Refused:
     """What a job answers that wrote nothing because of `error`."""
 
     error: TwofoldError
+
+
+class _FarBehind(Exception):
+    """A fold has missed more than one transaction should take."""
 
 
 class Transaction:
@@ -70,6 +75,7 @@ class Writer:
         self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
         self._folds: Mapping[str, Fold] = {}
         self._failure: StoreFailed | None = None
+        self._stuck: ProjectionFailed | None = None
         self._closed = False
         self._thread = Thread(target=self._serve, name="twofold-sqlite-writer", daemon=True)
         self._thread.start()
@@ -86,6 +92,11 @@ class Writer:
             raise StoreFailed(*self._failure.args)
         if self._queue.qsize() >= WAITING_LIMIT:
             raise StoreBusy(f"{WAITING_LIMIT} appends are waiting already")
+
+    def check_folds(self) -> None:
+        """Raise ProjectionFailed if a fold cannot get past an event that is in the log: then no append succeeds."""
+        if self._stuck is not None:
+            raise self._stuck
 
     async def submit(self, run: Callable[[Transaction], T | Refused], subject: str) -> T:
         """Have the job done and committed. Raises what it raises, or why it could not be committed."""
@@ -119,22 +130,29 @@ class Writer:
     def _commit(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
         if self._failure is not None:
             return [(job, None, StoreFailed(*self._failure.args)) for job in jobs]
-        connection = self._connection
         committing = False
         try:
             try:
-                outcomes = self._run_together(jobs)
-            except Exception as error:
-                if in_doubt(error):
-                    raise
-                outcomes = self._run_apart(jobs)
+                outcomes = self._run(jobs)
+            except _FarBehind:
+                self._connection.roll_back()
+                self._catch_up()
+                outcomes = self._run(jobs)
             committing = True
-            connection.run("commit")
-        except BaseException as error:  # whatever it is, and it may be of a fold: those who wait must hear of it
+            self._connection.run("commit")
+        except BaseException as error:  # whatever it is: those who wait must hear of it
             with suppress(DriverError):  # the error was the disk's: it may well be met again
-                connection.roll_back()
+                self._connection.roll_back()
             return self._failed(jobs, error, committing=committing)
         return outcomes
+
+    def _run(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
+        try:
+            return self._run_together(jobs)
+        except Exception as error:
+            if in_doubt(error) or isinstance(error, _FarBehind):
+                raise
+            return self._run_apart(jobs)
 
     def _run_together(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
         """The quick way: all jobs in turn, then one fold over all that they appended."""
@@ -158,7 +176,7 @@ class Writer:
                 outcome = _outcome(job, job.run(transaction))
                 self._fold(transaction.appended)
             except Exception as error:
-                if in_doubt(error):
+                if in_doubt(error) or isinstance(error, _FarBehind):
                     raise
                 connection.run("rollback to job")
                 transaction.head = before
@@ -174,22 +192,47 @@ class Writer:
         connection = self._connection
         for name, fold in self._folds.items():
             reached = checkpoint(connection, name) or 0
+            missed = appended[0].position - 1 - reached  # what others appended without this fold
+            if missed > CATCH_UP:
+                raise _FarBehind
             events = appended
-            if reached != appended[0].position - 1:  # another process appended without this fold
+            if missed:  # or fewer than none, where another job of the group has brought the fold further
                 events = [recorded_from(row) for row in connection.rows(READ_ALL, (reached, -1))]
-            if events:  # none where another job of the group has brought the fold here
-                drive_fold(connection, name, fold, events)
+            if events:
+                try:
+                    drive_fold(connection, name, fold, events)
+                except ProjectionFailed as failure:
+                    self._stuck = failure if missed > 0 else self._stuck
+                    raise
             save_checkpoint(connection, name, appended[-1].position)
+        self._stuck = None
+
+    def _catch_up(self) -> None:
+        """Bring the folds to the head of the log page by page: to do it in one append would hold up every process."""
+        connection = self._connection
+        for name, fold in self._folds.items():
+            behind = True
+            while behind:
+                with connection.transaction():
+                    reached = checkpoint(connection, name) or 0
+                    events = [recorded_from(row) for row in connection.rows(READ_ALL, (reached, CATCH_UP))]
+                    behind = bool(events)
+                    if events:
+                        drive_fold(connection, name, fold, events)
+                        save_checkpoint(connection, name, events[-1].position)
 
     def _failed(self, jobs: Sequence[Job[Any]], error: BaseException, *, committing: bool) -> list[Outcome]:
-        told = translate(error)
-        if isinstance(told, StoreFailed):
+        if not isinstance(error, DriverError):  # a fold that could not catch up, or the like: of these jobs only
+            told = error if isinstance(error, Exception) else RuntimeError(repr(error))
+            return [(job, None, told) for job in jobs]
+        failure = translate(error)
+        if isinstance(failure, StoreFailed):
             # A failed fsync must not be tried again: the kernel may have dropped the pages. Stop writing.
-            self._failure = told
-            log.critical("the store stops writing: %s", told)
-        if isinstance(told, StoreFailed) and committing:
-            return [(job, None, OutcomeUnknown(job.subject, str(told))) for job in jobs]
-        return [(job, None, type(told)(*told.args)) for job in jobs]
+            self._failure = failure
+            log.critical("the store stops writing: %s", failure)
+            if committing:
+                return [(job, None, OutcomeUnknown(job.subject, str(failure))) for job in jobs]
+        return [(job, None, type(failure)(*failure.args)) for job in jobs]
 
     # --- on the event loop ------------------------------------------------------------------------------------------
 
@@ -199,6 +242,8 @@ class Writer:
                 continue
             if error is None:
                 job.outcome.set_result(result)
+            elif isinstance(error, StopIteration):  # no future takes one
+                job.outcome.set_exception(RuntimeError(repr(error)))
             else:
                 job.outcome.set_exception(error)
         self._on_commit()
