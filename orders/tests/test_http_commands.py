@@ -293,7 +293,7 @@ def test_json_goes_by_several_names(http: httpx.Client, kind: str) -> None:
 
 
 def test_a_route_that_is_not_there_is_not_found(http: httpx.Client) -> None:
-    for path in ("/", "/order", "/orders/1/2/3", "/customers", "/customers/alice", "/orders/", "/docs/secret.js"):
+    for path in ("/order", "/orders/1/2/3", "/customers", "/customers/alice", "/orders/", "/docs/secret.js"):
         problem(http.get(path), 404, "There is nothing here")
 
 

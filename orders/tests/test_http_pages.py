@@ -41,14 +41,15 @@ def test_it_describes_every_operation(http: httpx.Client) -> None:
     assert references == set(described["components"]["schemas"])
 
 
-@pytest.mark.parametrize(("currency", "step"), [("USD", 0.01), ("JPY", 1), ("KWD", 0.001)])
-def test_it_describes_prices_in_its_currency(tmp_path: Path, currency: str, step: float) -> None:
+@pytest.mark.parametrize(("currency", "digits"), [("USD", 2), ("JPY", 0), ("KWD", 3)])
+def test_it_describes_prices_in_its_currency(tmp_path: Path, currency: str, digits: int) -> None:
     with start("memory:", tmp_path / "service.log", currency=currency) as server:
         described = httpx.get(f"{server.url}/openapi.json").json()
 
     price = described["components"]["schemas"]["NewItem"]["properties"]["price"]
     number, text = price["anyOf"]
-    assert (number["type"], number["multipleOf"]) == ("number", step)
+    assert number == {"type": "number", "exclusiveMinimum": 0, "maximum": 999999999.99}  # no multipleOf: floats
+    assert f"at most {digits} decimals" in price["description"]
     assert text["type"] == "string"
 
 
@@ -95,3 +96,10 @@ def test_the_page_shows_every_operation_in_a_browser(server: Server, http: httpx
             assert operation["summary"] in shown
     console = [line for line in run.stderr.decode(errors="replace").splitlines() if "CONSOLE" in line]
     assert not [line for line in console if "Refused" in line or "violates" in line or "rror" in line], console
+
+
+def test_the_root_leads_to_the_page(http: httpx.Client) -> None:
+    home = http.get("/", follow_redirects=False)
+
+    assert (home.status_code, home.headers["location"]) == (307, "docs")
+    assert http.get("/", follow_redirects=True).headers["content-type"].startswith("text/html")

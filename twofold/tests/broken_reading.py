@@ -54,6 +54,14 @@ class FirstAgain(MemoryStore):
             yield recorded
 
 
+class CountsFromTheEnd(MemoryStore):
+    """Takes bounds below 0 as a list does."""
+
+    async def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
+        for recorded in self._streams.get(stream, [])[after:until]:
+            yield recorded
+
+
 class VisibleLate(Appending):
     """Every other append is seen some turns after it got its position, though it is acknowledged only then."""
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from broken_stores import Appending, turns
-from twofold.errors import ProjectionFailed
+from twofold.errors import ProjectionFailed, StatementFailed, StoreFailed
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work

@@ -5,13 +5,15 @@ import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
+import apsw
 import pytest
 
-from twofold.errors import StoreClosed
+from twofold.errors import StoreClosed, StoreFailed
 from twofold.sql import Fetch
 from twofold.stores.sqlite import SqliteStore
 from twofold.stores.sqlite import store as sqlite_store
 from twofold.stores.sqlite.driver import Connection
+from twofold.stores.sqlite.writer import head
 from twofold.testing.contract_base import several
 
 
@@ -20,12 +22,11 @@ class Looks:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        self._head = sqlite_store.head
         monkeypatch.setattr(sqlite_store, "head", self._look)
 
     def _look(self, connection: Connection) -> int:
         self.count += 1
-        return self._head(connection)
+        return head(connection)
 
 
 async def test_many_who_wait_look_as_often_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,12 +70,15 @@ async def test_who_waits_is_woken_for_its_own_position_only(tmp_path: Path, monk
 
 
 async def test_an_error_of_looking_reaches_who_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Connection) -> int:
+        raise apsw.IOError("disk I/O error")
+
     async with SqliteStore(tmp_path / "store.db") as store:
         waiting = [asyncio.create_task(store.wait_appended(after=after)) for after in (0, 2**63)]
         await asyncio.sleep(0)
-        store._open.reading.close()
+        monkeypatch.setattr(sqlite_store, "head", broken)
         for task in waiting:
-            with pytest.raises(StoreClosed):
+            with pytest.raises(StoreFailed):
                 await asyncio.wait_for(task, 10)
 
 
@@ -100,8 +104,9 @@ def test_a_store_that_is_opened_again_on_another_loop_hears_of_others(tmp_path: 
 
 
 class Slow(Connection):
-    """Opening it takes until it may, and it is known where each is opened and closed."""
+    """Two are opened at once, when they are let, and it is known where each is opened and closed."""
 
+    begun: ClassVar[threading.Barrier]
     may_open: ClassVar[threading.Event]
     opened: ClassVar[list[str]]
     closed: ClassVar[list[str]]
@@ -109,6 +114,7 @@ class Slow(Connection):
     @classmethod
     def open(cls, path: str, *, read_only: bool = False) -> Any:
         cls.opened.append(threading.current_thread().name)
+        cls.begun.wait(10)
         assert cls.may_open.wait(10)
         return super().open(path, read_only=read_only)
 
@@ -120,7 +126,8 @@ class Slow(Connection):
 async def test_a_moment_is_opened_and_closed_beside_the_event_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Slow.may_open, Slow.opened, Slow.closed = threading.Event(), [], []
+    Slow.begun, Slow.may_open = threading.Barrier(3), threading.Event()
+    Slow.opened, Slow.closed = [], []
     async with SqliteStore(tmp_path / "store.db") as store:
         monkeypatch.setattr(sqlite_store, "Connection", Slow)
 
@@ -130,8 +137,7 @@ async def test_a_moment_is_opened_and_closed_beside_the_event_loop(
 
         looking = asyncio.create_task(look())
         cancelled = asyncio.create_task(look())
-        while len(Slow.opened) < 2:
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(Slow.begun.wait, 10)
         cancelled.cancel()
         await asyncio.sleep(0.01)
         Slow.may_open.set()

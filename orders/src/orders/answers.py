@@ -143,6 +143,8 @@ def _conditions(query: SearchOrders) -> list[sa.ColumnElement[bool]]:
         conditions.append(table.c.total >= math.ceil(_units(query.least, query.currency)))
     if query.most is not None:
         conditions.append(table.c.total <= math.floor(_units(query.most, query.currency)))
+    if query.least is not None or query.most is not None or query.sort.of_amounts:
+        conditions.append(table.c.currency == query.currency)  # amounts of two currencies do not compare
     return conditions
 
 

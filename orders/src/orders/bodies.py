@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -53,14 +52,11 @@ class Price:
     def schema(currency: str) -> Mapping[str, object]:
         """What a price in this currency may be."""
         digits = money.digits(currency)
-        number = {
-            "exclusiveMinimum": 0,
-            "maximum": float(money.LARGEST),
-            "multipleOf": float(Decimal(1).scaleb(-digits)),
-        }
+        # No multipleOf: a validator that divides floats would find that 34.8 is no multiple of 0.01.
+        number = {"exclusiveMinimum": 0, "maximum": float(money.LARGEST)}
         decimals = rf"\.(?=[0-9])[0-9]{{0,{digits}}}0{{0,30}}"
         return {
-            "description": f"Exact, in {currency}, as a number or as its digits in a text",
+            "description": f"Exact, in {currency}, with at most {digits} decimals; a number, or its digits in a text",
             "anyOf": [
                 {"type": "number", **number},
                 {"type": "string", "pattern": rf"^(?=.*[1-9])[0-9]{{1,9}}({decimals})?$"},

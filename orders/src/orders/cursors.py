@@ -29,8 +29,12 @@ class Sort(StrEnum):
     @property
     def column(self) -> sa.Column[int]:
         """The column that is sorted by, before the row."""
-        table = details.table
-        return table.c.total if self in (Sort.HIGHEST, Sort.LOWEST) else table.c.row
+        return details.table.c.total if self.of_amounts else details.table.c.row
+
+    @property
+    def of_amounts(self) -> bool:
+        """Whether totals are compared, which only those of one currency can be."""
+        return self in (Sort.HIGHEST, Sort.LOWEST)
 
     @property
     def ascending(self) -> bool:

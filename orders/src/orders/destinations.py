@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 
 from orders import requests
 from orders.app import OrderService, open_service
-from orders.domain import OrderCommand, Status, UpdateOrderStatus
+from orders.domain import OrderCommand, Status, UpdateOrderStatus, orders
 from orders.importing import Created, Destination, ImportStopped, Refused
 from orders.settings import SettingRefused
 from twofold import Idempotency, Metadata, Receipt, TwofoldError, ValidationFailed
@@ -190,7 +190,7 @@ class StoreDestination:
         except Problem as malformed:
             raise Refused([malformed.error]) from malformed
         receipt = await self._execute(command, _idempotency(key, "POST", "/orders", order))
-        return Created(receipt.stream.removeprefix("order-"), receipt.repeated)
+        return Created(orders.id_in(receipt.stream), receipt.repeated)
 
     async def go_on(self, key: str, order_id: str, status: Status) -> bool:
         """See Destination.go_on."""

@@ -72,6 +72,7 @@ class OrderDetails(Projection[OrderEvent, OrderView]):
         Column[OrderView]("version", int, lambda order: order.version),
         Column[OrderView]("customer_id", str, lambda order: order.customer_id),
         Column[OrderView]("status", str, lambda order: order.status.value),
+        Column[OrderView]("currency", str, lambda order: order.currency),
         Column[OrderView]("total", int, lambda order: money.minor_units(order.total_amount, order.currency)),
         Column[OrderView]("created", int, lambda order: microseconds(order.created_at)),
     )
@@ -86,7 +87,7 @@ class OrderDetails(Projection[OrderEvent, OrderView]):
 
     def key(self, recorded: Recorded[OrderEvent], /) -> str:
         """The order's id."""
-        return recorded.stream.removeprefix("order-")
+        return orders.id_in(recorded.stream)
 
     def evolve(self, view: OrderView | None, recorded: Recorded[OrderEvent], /) -> OrderView | None:
         """The order after the event."""

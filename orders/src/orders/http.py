@@ -76,7 +76,7 @@ class OrdersApi:
         command = requests.create_order(str(uuid7()), read_json(request, body), self._settings.currency)
 
         def created(receipt: Receipt) -> Response:
-            order_id = receipt.stream.removeprefix("order-")  # of the first such request, if this one repeats it
+            order_id = orders.id_in(receipt.stream)  # of the first such request, if this one repeats it
             headers = {"Location": f"{_root(request)}/orders/{order_id}", "ETag": entity_tag(receipt.version)}
             return json_response(encode(Created(order_id)), 201, headers)
 
@@ -129,6 +129,7 @@ class OrdersApi:
         execute: Callable[[Metadata], Awaitable[Receipt]],
         render: Callable[[Receipt], Response],
     ) -> Response:
+        Parameters(request, ()).check()
         return await answer_once(self._store, read_idempotency(request, body), execute, render, explain)
 
     # --- queries ----------------------------------------------------------------------------------------------------
@@ -148,6 +149,7 @@ class OrdersApi:
 
     async def get_history(self, request: Request) -> Response:
         """GET /orders/{orderId}/events. An order has few events: it cannot go in circles."""
+        Parameters(request, ()).check()
         order_id: str = request.path_params["orderId"]
         events = [
             HistoryEvent(
@@ -186,7 +188,7 @@ class OrdersApi:
         last = max(1, -(-found.total // limit))
         links = {"first": {"page": 1}, "last": {"page": last}}
         if cursor is None and page > 1:
-            links["prev"] = {"page": page - 1}
+            links["prev"] = {"page": min(page - 1, last)}
         if cursor is None and found.cursor is not None:
             links["next"] = {"page": page + 1}
         given = {"status": status, "limit": limit}

@@ -63,7 +63,10 @@ class FoundOrders(msgspec.Struct, frozen=True):
 
 
 class SearchOrders(msgspec.Struct, Query[FoundOrders], frozen=True):
-    """Orders that have all words of `text`, and lie within the bounds given (each included)."""
+    """Orders that have all words of `text`, and lie within the bounds given (each included).
+
+    Where totals are compared, by `least`, `most` or the sort order, only orders in `currency` are found.
+    """
 
     text: str | None = None
     status: Status | None = None

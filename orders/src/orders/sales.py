@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from orders import money
 from orders.details import UNKNOWN_PRODUCT, source
-from orders.domain import OrderCancelled, OrderCreated, OrderEvent, Status
+from orders.domain import OrderCancelled, OrderCreated, OrderEvent, Status, orders
 from twofold import Recorded
 from twofold.sql import Row
 from twofold.tables import SCHEMA, upsert
@@ -88,7 +88,7 @@ class Sales(SqlProjection[OrderEvent]):
         sales: dict[str, Sale] = {}
         sums = _Sums()
         for recorded in events:
-            order_id, event = recorded.stream, recorded.data
+            order_id, event = orders.id_in(recorded.stream), recorded.data
             if isinstance(event, OrderCreated):
                 sales[order_id] = sale = _sale(event, recorded.metadata.at.astimezone(UTC).date().isoformat())
                 sums.count(sale, orders=1, sign=1)

@@ -12,6 +12,8 @@ from orders.app import open_service
 from orders.asgi import application
 from orders.settings import Settings
 from twofold.http.serve import serve as serve_application
+from twofold.store import Progress
+from twofold.views import View
 
 log = logging.getLogger("orders")
 
@@ -23,8 +25,10 @@ def serve(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings) -> int:
-    async with open_service(settings.store, command_seconds=settings.command_seconds) as service:
-        log.info("serving %s on http://%s:%d", settings.store, settings.host, settings.port)
+    opening = open_service(settings.store, command_seconds=settings.command_seconds, on_progress=_log_progress)
+    async with opening as service:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        log.info("serving %s on http://%s:%d", settings.store, host, settings.port)
         # What was made at start-up lives to the end: keep the garbage collector from looking at it again and again.
         gc.collect()
         gc.freeze()
@@ -36,3 +40,9 @@ async def _serve(settings: Settings) -> int:
         )
     log.info("stopped")
     return 0 if finished else 1
+
+
+def _log_progress(view: View, progress: Progress) -> None:
+    """A start that takes long says why: a view that is new, or has missed events, is being caught up."""
+    if progress.position < progress.head:
+        log.info("%s is caught up to %d of %d", view.name, progress.position, progress.head)

@@ -111,6 +111,10 @@ class Category(Generic[C, S, E]):
         """The name of the stream of the thing with this id."""
         return f"{self.name}-{id}"
 
+    def id_in(self, stream: str) -> str:
+        """The id of the thing whose stream this is."""
+        return stream.removeprefix(f"{self.name}-")
+
     async def load(self, store: DecisionStore, id: str, *, at: int | None = None) -> Folded[S]:
         """The state of a thing, now or as it was at version `at`, from the log. Version 0 means: no such stream."""
         stream = self.stream(id)

@@ -194,7 +194,10 @@ class StatementFailed(TwofoldError):
 
 
 class StoreRefused(TwofoldError):
-    """The store cannot be opened as asked: a bad URL, a foreign file, a newer schema, or it is open already."""
+    """The store cannot be opened as asked: a bad URL, a foreign file, a newer schema, a setting that is not safe.
+
+    Or it is open already: each opening needs a store of its own.
+    """
 
 
 class ProjectionUnknown(TwofoldError):

@@ -47,7 +47,10 @@ _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # the vers
 
 
 def documentation(openapi: bytes) -> list[Route]:
-    """Routes of /openapi.json, /docs and the files of that page."""
+    """Routes of /openapi.json, /docs and the files of that page; / leads there."""
+
+    async def home(_request: Request) -> Response:
+        return Response(status_code=307, headers={"Location": "docs"})
 
     async def document(request: Request) -> Response:
         root: str = request.scope.get("root_path", "")
@@ -60,6 +63,7 @@ def documentation(openapi: bytes) -> list[Route]:
         return Response(_START, media_type="text/javascript")
 
     return [
+        Route("/", home, methods=["GET"]),
         Route("/openapi.json", document, methods=["GET"]),
         Route("/docs", page, methods=["GET"]),
         Route("/docs/start.js", start, methods=["GET"]),

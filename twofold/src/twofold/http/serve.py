@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
@@ -20,11 +21,18 @@ log = logging.getLogger("twofold.http")
 HEADER_MILLISECONDS = 10_000  # how long a client may take to send a request's head
 HEADER_BYTES = 65_536  # of a request's head
 # Without the path: it names people, and an escaped line break in it would forge a line.
-ACCESS_FORMAT = "%(time)s %(addr)s %(method)s %(status)d %(dt_ms).1f ms"
+ACCESS_FORMAT = "%(addr)s %(method)s %(status)d %(dt_ms).1f ms"
+# The server's loggers write where the application's do.
+LOGGERS: Mapping[str, object] = {
+    name: {"level": "INFO", "handlers": [], "propagate": True} for name in ("_granian", "granian.access")
+}
 
 
 async def serve(application: Any, *, host: str, port: int, stop_seconds: float, access_log: bool = True) -> bool:
-    """Serve until SIGTERM or SIGINT. False if requests were still running when `stop_seconds` had passed."""
+    """Serve until SIGTERM or SIGINT, then answer what was accepted.
+
+    False if requests were still running when `stop_seconds` had passed, or when the signal came a second time.
+    """
     server = Server(
         application,
         address=host,
@@ -35,21 +43,33 @@ async def serve(application: Any, *, host: str, port: int, stop_seconds: float, 
         backlog=1024,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS, max_buffer_size=HEADER_BYTES),
         log_enabled=False,
+        log_dictconfig={"loggers": LOGGERS},
         log_access=access_log,
         log_access_format=ACCESS_FORMAT,
     )
-    stopping = asyncio.Event()
+    stopping, hurrying = asyncio.Event(), asyncio.Event()
+
+    def stop() -> None:
+        (hurrying if stopping.is_set() else stopping).set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stop)
     serving = asyncio.create_task(server.serve())
-    stopped = asyncio.create_task(stopping.wait())
-    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
+    await _first(serving, stopping.wait())
     server.stop()  # type: ignore[no-untyped-call]  # granian has no annotation there
-    await asyncio.wait({serving}, timeout=stop_seconds)
+    await _first(serving, hurrying.wait(), timeout=stop_seconds)
     if not serving.done():
-        log.error("requests were still running after %g s; they are broken off", stop_seconds)
+        log.error("requests that were still running are broken off")
         return False
     serving.result()
     return True
+
+
+async def _first(
+    serving: asyncio.Task[None], signalled: Coroutine[Any, Any, Any], timeout: float | None = None
+) -> None:
+    """Return when the server has ended, the signal has come, or the time is over."""
+    waiting = asyncio.create_task(signalled)
+    await asyncio.wait({serving, waiting}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()

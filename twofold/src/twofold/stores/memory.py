@@ -249,7 +249,7 @@ class MemoryStore:
         """See ViewStore.promote."""
         self._check_open()
         reached, head = self._checkpoints.get(name, 0), len(self._log)
-        events = self._log[reached : reached + limit]
+        events = self._log[reached : reached + bounded(limit)]
         done = reached + len(events) == head
         with translated(), self._open.transaction():
             if events:

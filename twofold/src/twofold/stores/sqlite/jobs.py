@@ -131,7 +131,7 @@ def save_snapshot(transaction: Transaction, stream: str, snapshot: Snapshot) -> 
 
 
 def advance(transaction: Transaction, name: str, fold: Fold, limit: int) -> Progress:
-    """Fold the next events after the checkpoint; a negative limit means all."""
+    """Fold the next events after the checkpoint."""
     connection = transaction.connection
     known = checkpoint(connection, name)
     reached = known or 0

@@ -236,7 +236,7 @@ class SqliteStore:
         """See ViewStore.promote."""
 
         def run(transaction: Transaction) -> Progress:
-            progress = jobs.advance(transaction, name, fold, limit)
+            progress = jobs.advance(transaction, name, fold, bounded(limit))
             if progress.position == progress.head:
                 drive(transaction.connection, swap())
                 transaction.connection.run("delete from checkpoint where name = ?", (name,))

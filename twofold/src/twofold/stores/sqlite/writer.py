@@ -17,7 +17,15 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
-from twofold.errors import OutcomeUnknown, ProjectionFailed, StoreBusy, StoreClosed, StoreFailed, TwofoldError
+from twofold.errors import (
+    OutcomeUnknown,
+    ProjectionFailed,
+    StoreBusy,
+    StoreClosed,
+    StoreFailed,
+    StoreUnavailable,
+    TwofoldError,
+)
 from twofold.events import Recorded
 from twofold.sql import Fold
 from twofold.stores.sqlite.driver import Connection, DriverError, drive_fold, in_doubt, translate
@@ -230,8 +238,8 @@ class Writer:
             # A failed fsync must not be tried again: the kernel may have dropped the pages. Stop writing.
             self._failure = failure
             log.critical("the store stops writing: %s", failure)
-            if committing:
-                return [(job, None, OutcomeUnknown(job.subject, str(failure))) for job in jobs]
+        if committing and not isinstance(failure, StoreUnavailable):
+            return [(job, None, OutcomeUnknown(job.subject, str(failure))) for job in jobs]
         return [(job, None, type(failure)(*failure.args)) for job in jobs]
 
     # --- on the event loop ------------------------------------------------------------------------------------------
