@@ -199,6 +199,15 @@ def test_links_lead_to_files(page: Path) -> None:
             assert anchor in anchors(file), f"{target}: there is no such heading"
 
 
+@pytest.mark.parametrize("package", ["twofold", "orders"])
+def test_every_module_is_on_the_map(package: str) -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    part = re.search(rf"^{package}/src/{package}/\n(.*?)^\n", text, re.MULTILINE | re.DOTALL)
+    assert part, f"ARCHITECTURE.md has no map of {package}"
+    modules = [file.name for file in (ROOT / package / "src").rglob("*.py") if not file.name.startswith("__")]
+    assert sorted(re.findall(r"\w+\.py\b", part[1])) == sorted(modules)
+
+
 def anchors(page: Path) -> set[str]:
     """The names under which the headings of a page can be linked to."""
     headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), flags=re.MULTILINE)

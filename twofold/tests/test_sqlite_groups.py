@@ -183,7 +183,11 @@ async def test_a_fold_far_behind_is_caught_up_in_short_transactions(
         assert await store.checkpoint("batches") == 37
 
 
-async def test_a_fold_that_cannot_pass_an_event_of_another_process_is_told_by_the_check(tmp_path: Path) -> None:
+@pytest.mark.parametrize("catch_up", [1, 1000])
+async def test_a_fold_that_cannot_pass_an_event_of_another_process_is_told_by_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, catch_up: int
+) -> None:
+    monkeypatch.setattr(writer, "CATCH_UP", catch_up)
     async with SqliteStore(tmp_path / "store.db") as without, SqliteStore(tmp_path / "store.db") as store:
         known = 0
 
@@ -193,12 +197,12 @@ async def test_a_fold_that_cannot_pass_an_event_of_another_process_is_told_by_th
             yield from ()
 
         store.attach("picky", fold)
-        await without.append("other-1", several(1), expected=0)
+        await without.append("other-1", several(3), expected=0)
         await store.check()
         with pytest.raises(ProjectionFailed):
             await store.append("order-1", several(1), expected=0)
         with pytest.raises(ProjectionFailed):
             await store.check()
-        known = 2
+        known = 4
         await store.append("order-1", several(1), expected=0)
         await store.check()

@@ -206,12 +206,10 @@ class Writer:
             events = appended
             if missed:  # or fewer than none, where another job of the group has brought the fold further
                 events = [recorded_from(row) for row in connection.rows(READ_ALL, (reached, -1))]
-            if events:
-                try:
-                    drive_fold(connection, name, fold, events)
-                except ProjectionFailed as failure:
-                    self._stuck = failure if missed > 0 else self._stuck
-                    raise
+            if missed > 0:
+                self._fold_missed(name, fold, events)
+            elif events:
+                drive_fold(connection, name, fold, events)
             save_checkpoint(connection, name, appended[-1].position)
         self._stuck = None
 
@@ -226,8 +224,16 @@ class Writer:
                     events = [recorded_from(row) for row in connection.rows(READ_ALL, (reached, CATCH_UP))]
                     behind = bool(events)
                     if events:
-                        drive_fold(connection, name, fold, events)
+                        self._fold_missed(name, fold, events)
                         save_checkpoint(connection, name, events[-1].position)
+
+    def _fold_missed(self, name: str, fold: Fold, events: Sequence[Recorded[bytes]]) -> None:
+        """Fold what others appended; if that cannot be done no append can, and `check_folds` tells it."""
+        try:
+            drive_fold(self._connection, name, fold, events)
+        except ProjectionFailed as failure:
+            self._stuck = failure
+            raise
 
     def _failed(self, jobs: Sequence[Job[Any]], error: BaseException, *, committing: bool) -> list[Outcome]:
         if not isinstance(error, DriverError):  # a fold that could not catch up, or the like: of these jobs only
