@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from orders.cli import main
+from servers import INTERRUPTIBLE
 
 ORDERS = (sys.executable, "-m", "orders")
 WIDE = {"COLUMNS": "200", "PATH": os.environ["PATH"]}  # nothing of the developer's own TWOFOLD_* variables
@@ -56,7 +57,7 @@ def refused(capsys: pytest.CaptureFixture[str], cwd: Path, *arguments: str, **en
 def started(*arguments: str) -> Generator[subprocess.Popen[str]]:
     """A command that runs meanwhile; it is killed at the end if it still does."""
     with subprocess.Popen(
-        [*ORDERS, *arguments],
+        [*INTERRUPTIBLE, *ORDERS, *arguments],
         env=WIDE,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -101,7 +102,7 @@ def free_port() -> int:
 def serving(store: str, port: int) -> Generator[subprocess.Popen[bytes]]:
     """The service on this port, ready; it is told to stop at the end."""
     process = subprocess.Popen(
-        [*ORDERS, "serve", "--port", str(port), "--store", store],
+        [*INTERRUPTIBLE, *ORDERS, "serve", "--port", str(port), "--store", store],
         env=WIDE,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -16,6 +16,12 @@ from pathlib import Path
 
 import httpx
 
+# Where the tests run in the background of a shell script they ignore SIGINT, and so would all that they start. This
+# gives the signal its default and becomes the command. Not preexec_fn: that may hang where there are threads.
+INTERRUPTIBLE: Sequence[str] = (
+    *(sys.executable, "-ISc"),
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
+)
 SERVE: Sequence[str] = (sys.executable, "-m", "orders", "serve")
 
 START_SECONDS = 30.0  # two cores are shared with other tests
@@ -79,7 +85,11 @@ def start(store: str, log: Path, *, port: int = 0, command: Sequence[str] = SERV
     environment = {**inherited, **{f"TWOFOLD_{name.upper()}": str(value) for name, value in given.items()}}
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            [*INTERRUPTIBLE, *command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
     server = Server(process, f"http://127.0.0.1:{port}", log)
     try:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import closing
 from decimal import Decimal
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -163,9 +164,11 @@ def test_a_typo_in_the_store_makes_no_file(
 
 
 def test_a_store_that_cannot_be_is_told_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "text.db").write_text("no database" * 100)
-    _, complained = refused(capsys, tmp_path, "verify", "--store", "sqlite:///text.db")
-    assert complained == "error: text.db is not a SQLite file\n"
+    for content in ("no database" * 100, "x", ""):
+        (tmp_path / "text.db").write_text(content)
+        _, complained = refused(capsys, tmp_path, "verify", "--store", "sqlite:///text.db")
+        assert complained == "error: text.db is not a SQLite file\n"
+        assert (tmp_path / "text.db").read_text() == content
     _, complained = refused(capsys, tmp_path, "events", "--store", "memory:")
     assert complained.startswith("error: memory: keeps nothing")
 
@@ -207,6 +210,10 @@ def test_every_setting_is_a_flag_and_a_variable_with_its_default() -> None:
         assert f"--{name.replace('_', '-')} " in shown
         assert f"[env var: TWOFOLD_{name.upper()}]" in shown
         assert f"[default: {getattr(defaults, name)}]" in shown
+
+
+def test_the_version_is_printed() -> None:
+    assert command("--version") == (0, f"orders {version('orders')}\n", "")
 
 
 def test_help_names_every_command() -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+import naive
 from order_samples import body
-from servers import Server
+from servers import Server, start
 from talking import JSON, at_once, encode, history, new_customer, place, problem, written
 
 ATTEMPTS = 5
@@ -94,7 +100,7 @@ def test_every_one_of_many_creations_is_kept(server: Server, http: httpx.Client)
     assert http.get(f"/customers/{customer}/orders").json()["total"] == 300
 
 
-def test_more_than_it_can_take_does_it_no_harm(server: Server, http: httpx.Client) -> None:
+def test_a_thousand_at_once_do_it_no_harm(server: Server, http: httpx.Client) -> None:
     customer = new_customer()
     writes: list[Asked] = [("POST", "/orders", body(customerId=customer), {})] * 500
     reads: list[Asked] = [("GET", "/orders?q=teapot&limit=50", {}, {})] * 500
@@ -107,3 +113,45 @@ def test_more_than_it_can_take_does_it_no_harm(server: Server, http: httpx.Clien
     assert all("retry-after" in response.headers for response in answers if response.status_code == 503)
     assert http.get("/readyz").status_code == 200
     assert http.get(f"/customers/{customer}/orders").json()["total"] == counts["POST", 201]
+
+
+FEW = 5
+# The service, but few may wait for the file, and those who do wait for long: a 503 can only come from the few.
+SERVE_FEW = f"""
+import sys
+from orders.cli import main
+from twofold.stores.sqlite import driver, writer
+driver.BUSY_MILLISECONDS, writer.WAITING_LIMIT = 60_000, {FEW}
+sys.argv = ["orders", "serve"]
+main()
+"""
+
+
+async def test_more_than_it_can_take_is_told_to_come_again(tmp_path: Path) -> None:
+    file, customer = tmp_path / "orders.db", new_customer()
+    command = [sys.executable, "-c", SERVE_FEW]
+    with start(f"sqlite:///{file}", tmp_path / "service.log", command=command, command_seconds=60) as server:
+        limits = httpx.Limits(max_connections=100)
+        async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=60) as client:
+
+            async def create() -> httpx.Response:
+                return await client.post("/orders", content=encode(body(customerId=customer)), headers=JSON)
+
+            with closing(sqlite3.connect(file)) as other, other:
+                other.execute("begin immediate")  # as another process that writes
+                creating = [asyncio.create_task(create()) for _ in range(50)]
+                told, _ = await asyncio.wait(creating, return_when=asyncio.FIRST_COMPLETED)
+                for task in told:
+                    assert problem(await task, 503)["type"] == "urn:twofold:problem:busy"
+                assert (await client.get("/dashboard")).status_code == 200  # who only reads need not wait
+
+            answers = await asyncio.gather(*creating)
+            counts = Counter(answer.status_code for answer in answers)
+            assert set(counts) == {201, 503}
+            assert all(answer.headers["retry-after"] == "1" for answer in answers if answer.status_code == 503)
+
+            assert (await client.get("/readyz")).status_code == 200
+            assert (await create()).status_code == 201
+            assert (await client.get(f"/customers/{customer}/orders")).json()["total"] == counts[201] + 1
+        assert server.stop() == 0
+    assert naive.faults(naive.read(file)) == []

@@ -1,4 +1,4 @@
-"""The 830 orders of the Northwind file, below HTTP: none is refused, every cent is counted, a restart shows the same.
+"""The 830 orders of the Northwind file: none is refused, every cent is counted, a restart shows the same.
 
 The file is not part of the repository: TWOFOLD_NORTHWIND names it, or it lies in ../shared/data beside the repository.
 """
@@ -8,31 +8,42 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from commands import command, objects
 from order_samples import bring, read_json
 from orders import requests
 from orders.app import OrderService, open_service
 from orders.domain import Status
 from orders.queries import Dashboard, GetDashboard, GetOrdersByCustomer
+from servers import start
+from talking import exactly
 from twofold.connect import connect
 from twofold.rebuild import verify
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data" / "northwind-orders.jsonl"
 FILE = Path(os.environ.get("TWOFOLD_NORTHWIND") or BESIDE)
 
-pytestmark = pytest.mark.skipif(
+needs_the_file = pytest.mark.skipif(
     not FILE.is_file(), reason=f"the Northwind orders are not at {FILE}; TWOFOLD_NORTHWIND can name another place"
 )
 
 
-def northwind() -> list[dict[str, Any]]:
-    """The lines of the file."""
-    return [read_json(line) for line in FILE.read_bytes().splitlines()]
+def lines_of(file: Path) -> list[dict[str, Any]]:
+    """The lines of a file."""
+    return [read_json(line) for line in file.read_bytes().splitlines()]
+
+
+def revenue(lines: Sequence[dict[str, Any]]) -> Decimal:
+    """The sum of all prices times their quantities."""
+    items = [item for line in lines for item in line["order"]["items"]]
+    return sum((Decimal(item["price"]) * item["quantity"] for item in items), start=Decimal(0))
 
 
 async def put_in(service: OrderService, number: int, line: dict[str, Any], gate: asyncio.Semaphore) -> None:
@@ -44,11 +55,14 @@ async def put_in(service: OrderService, number: int, line: dict[str, Any], gate:
             await bring(service, order_id, Status.DELIVERED)
 
 
+# --- below HTTP -----------------------------------------------------------------------------------------------------
+
+
+@needs_the_file
 async def test_all_of_northwind_goes_in_and_comes_out_exactly(url: str) -> None:
-    lines = northwind()
+    lines = lines_of(FILE)
     assert len(lines) == 830
-    items = [item for line in lines for item in line["order"]["items"]]
-    total = sum((Decimal(item["price"]) * item["quantity"] for item in items), start=Decimal(0))
+    total = revenue(lines)
     shipped = sum(line["ships"] for line in lines)
 
     async with open_service(url) as service:
@@ -73,3 +87,80 @@ def assert_shows(dashboard: Dashboard, total: Decimal, shipped: int) -> None:
     orders = {each.status: each.orders for each in dashboard.by_status}
     assert orders == {**dict.fromkeys(Status, 0), Status.DELIVERED: shipped, Status.PENDING: 830 - shipped}
     assert sum(each.revenue for each in dashboard.by_status) == total
+
+
+# --- through HTTP ---------------------------------------------------------------------------------------------------
+
+
+@needs_the_file
+def test_all_of_northwind_is_imported_through_http(tmp_path: Path) -> None:
+    assert_goes_in_through_http(tmp_path, FILE)
+
+
+def test_orders_of_the_same_shape_are_imported_through_http(tmp_path: Path) -> None:
+    names = ("Queso Cabrales", "Rössle Sauerkraut", "Gnocchi di nonna Alice", "Chartreuse verte 🍵", "いくら")
+    cities = ("Reims", "Köln", "Århus", "São Paulo")
+
+    def item(number: int) -> str:
+        price = f"{number * 7 % 90 + 1}.{number % 10}" + "5" * (number % 2)
+        name = names[number % len(names)]
+        product = f'"productId": "p-{number % 7}", "productName": "{name}"'
+        return f'{{{product}, "quantity": {number % 9 + 1}, "price": {price}}}'
+
+    def line(number: int) -> str:
+        items = ", ".join(item(number * 3 + each) for each in range(number % 4 + 1))
+        order = (
+            f'{{"customerId": "CUST{number % 6}", "items": [{items}], "shippingAddress":'
+            f' {{"name": "Größe {number}", "city": "{cities[number % len(cities)]}"}}}}'
+        )
+        return f'{{"placed": "1996-07-04", "ships": {str(number % 3 > 0).lower()}, "order": {order}}}\n'
+
+    file = tmp_path / "orders.jsonl"
+    file.write_text("".join(line(number) for number in range(40)), "utf-8")
+    assert_goes_in_through_http(tmp_path, file)
+
+
+def assert_goes_in_through_http(folder: Path, file: Path) -> None:
+    """A running service takes in the whole file and counts every cent; a restart shows the same, byte for byte."""
+    store, lines = f"sqlite:///{folder / 'store.db'}", lines_of(file)
+    shipped = sum(line["ships"] for line in lines)
+    with start(store, folder / "service.log") as server:
+        code, printed, complained = command("import", str(file), "--to", server.url, "--json")
+        assert (code, complained) == (0, "")
+        counts = {"created": len(lines), "alreadyThere": 0, "delivered": shipped, "alreadyDelivered": 0}
+        assert objects(printed) == [{"lines": len(lines), **counts, "refused": []}]
+        before = httpx.get(f"{server.url}/dashboard")
+        dashboard = exactly(before)
+        assert (dashboard["totalOrders"], dashboard["totalRevenue"]) == (len(lines), revenue(lines))
+        assert {each["status"]: each["orders"] for each in dashboard["byStatus"]} == {
+            **dict.fromkeys(Status, 0),
+            Status.DELIVERED: shipped,
+            Status.PENDING: len(lines) - shipped,
+        }
+        assert_orders_are_shown(server.url, lines)
+        assert command("verify", "--store", store)[0] == 0  # beside the running service
+        assert server.stop() == 0
+    assert command("verify", "--store", store)[0] == 0
+    with start(store, folder / "again.log") as server:
+        assert httpx.get(f"{server.url}/dashboard").content == before.content
+
+
+def assert_orders_are_shown(url: str, lines: Sequence[dict[str, Any]]) -> None:
+    """Each customer has the orders of the file, each with its items and its sum, delivered if it was shipped."""
+
+    def items_of(order: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(
+            (each["productId"], each["productName"], each["quantity"], Decimal(each["price"]))
+            for each in order["items"]
+        )
+
+    with httpx.Client(base_url=url) as http:
+        for customer in {line["order"]["customerId"] for line in lines}:
+            theirs = [line for line in lines if line["order"]["customerId"] == customer]
+            shown = exactly(http.get(f"/customers/{customer}/orders?limit=100"))
+            assert shown["total"] == len(theirs)
+            seen = Counter((items_of(order), order["status"], order["totalAmount"]) for order in shown["orders"])
+            assert seen == Counter(
+                (items_of(line["order"]), "delivered" if line["ships"] else "pending", revenue([line]))
+                for line in theirs
+            )

@@ -16,6 +16,12 @@ from twofold import Metadata, NewEvent
 from twofold.connect import connect
 
 TWOFOLD = (sys.executable, "-m", "twofold")
+# Where the tests run in the background of a shell script they ignore SIGINT, and so would all that they start. This
+# gives the signal its default and becomes the command. Not preexec_fn: that may hang where there are threads.
+INTERRUPTIBLE = (
+    *(sys.executable, "-ISc"),
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
+)
 
 
 def command(*arguments: str, cwd: Path | None = None) -> tuple[int, str, str]:
@@ -28,7 +34,9 @@ def command(*arguments: str, cwd: Path | None = None) -> tuple[int, str, str]:
 @contextmanager
 def started(*arguments: str) -> Generator[subprocess.Popen[str]]:
     """A command that runs meanwhile; it is killed at the end if it still does."""
-    with subprocess.Popen([*TWOFOLD, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*INTERRUPTIBLE, *TWOFOLD, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield process
         finally:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -72,11 +73,14 @@ async def tables(views: Views) -> set[str]:
 
 @asynccontextmanager
 async def traffic(store: Store) -> AsyncGenerator[list[int]]:
-    """Appends that go on meanwhile. Answers the positions, as they are reached."""
+    """Appends that go on meanwhile, and none is under way afterwards. Answers the positions, as they are reached."""
     positions: list[int] = []
+    enough = asyncio.Event()
 
     async def go_on() -> None:
-        for n in range(100_000):
+        for n in count():
+            if enough.is_set():
+                return
             events: Sequence[OrderEvent] = [LATE] if n % 7 == 6 else [Opened(f"LIVE{n}"), CHAI]
             positions.append((await append(store, f"order-{n % 5}", *events)).position)
             await asyncio.sleep(0)
@@ -85,9 +89,8 @@ async def traffic(store: Store) -> AsyncGenerator[list[int]]:
     try:
         yield positions
     finally:
-        going.cancel()
-        with suppress(asyncio.CancelledError):
-            await going
+        enough.set()  # not cancelled: what waits for the writer would be appended all the same, a moment later
+        await going
 
 
 # --- rebuild --------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from rich.text import Text
 from orders.destinations import destination_at
 from orders.importing import ImportStopped, Summary, import_orders
 from twofold.cli.terminal import print_json, printable, progress_bar
+from twofold.errors import StoreRefused
 
 UNFINISHED = "The import is not finished. Run the same command again: what is there already is not imported twice."
 
@@ -28,6 +29,8 @@ def import_file(file: Path, to: str, *, currency: str, in_flight: int, batch: st
 
     Raises BadParameter, SettingRefused, StoreRefused, ImportStopped.
     """
+    if to == "memory:":
+        raise StoreRefused("memory: would forget the orders as soon as the import ends; name a store that keeps them")
     summary = Summary()
 
     async def work(lines: BinaryIO, total: int) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -77,8 +79,8 @@ class Summary(msgspec.Struct, rename="camel"):
     refused: list[Refusal] = []
 
     def refuse(self, line: int, sentences: Iterable[str], order_id: str | None = None) -> None:
-        """Note a refusal."""
-        self.refused.append(Refusal(line, tuple(sentences), order_id))
+        """Note a refusal, in the order of the lines: they are not done in that order."""
+        insort(self.refused, Refusal(line, tuple(sentences), order_id), key=attrgetter("line"))
 
 
 class _Order(NamedTuple):

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from stat import S_ISREG
 
 from twofold.errors import StoreRefused
 from twofold.store import Store
+
+SMALLEST = 512  # bytes of a SQLite database: one page. A file of none, and one of one byte, are a new database to it
 
 
 @asynccontextmanager
@@ -17,7 +20,8 @@ async def connect(url: str, *, create: bool = True) -> AsyncGenerator[Store]:
     - `memory:` keeps all in memory and forgets it.
     - `sqlite:///orders.db` is a file beside the working directory, `sqlite:////var/lib/orders.db` one anywhere.
 
-    A store that is not there yet is made, unless `create` is off: who only looks must not leave an empty file behind.
+    A store that is not there yet is made, unless `create` is off: who only looks must not leave an empty file behind,
+    nor make a store of a file that is none.
     Raises StoreRefused for a URL that means nothing here and for a file that is missing or cannot be used.
     """
     scheme, _, rest = url.partition(":")
@@ -42,5 +46,16 @@ async def connect(url: str, *, create: bool = True) -> AsyncGenerator[Store]:
 
 
 def _must_exist(path: str) -> None:
-    if not Path(path).is_file():
+    """Refuse what SQLite would make a database of; it refuses the rest itself, by the file's header.
+
+    The file is asked for its size and not read: closing a file drops every lock that this process has on it, those of
+    a store that is open on it too.
+    """
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError) as error:  # ValueError: no path has a NUL in it
+        raise StoreRefused(f"there is no store at {path}") from error
+    if not S_ISREG(status.st_mode):
         raise StoreRefused(f"there is no store at {path}")
+    if status.st_size < SMALLEST:
+        raise StoreRefused(f"{path} is not a SQLite file")
