@@ -29,8 +29,10 @@ OnProgress = Callable[[Progress], None]
 async def rebuild(views: Views, name: str, on_progress: OnProgress) -> Progress:
     """Make a view anew from the log, while it goes on being read and written.
 
-    Between two pages it waits as long as a page took, so that others get the lock. Raises ProjectionUnknown, and
-    RebuildOvertaken if another rebuild of the same view was done first.
+    Between two pages it waits as long as a page took, so that others get the lock. Where the log grows as fast all the
+    same, it takes larger pages until it gains on it, so it comes to an end.
+
+    Raises ProjectionUnknown, and RebuildOvertaken if another rebuild of the same view was done first.
     """
     view = views.view(name)
     beside = Generation(views.store.dialect, dict.fromkeys(table_names(view), f"_v{view.version}_new"))
@@ -38,10 +40,12 @@ async def rebuild(views: Views, name: str, on_progress: OnProgress) -> Progress:
     fold = view.fold(beside)
     await views.store.reset(key, partial(remade, beside, view))
     swap = partial(_swap, beside, views.current, view)
+    page = REBUILD_PAGE
+    behind: int | None = None
     while True:
         began = time.monotonic()
         try:
-            progress = await views.store.promote(key, fold, to=identity(view), swap=swap, limit=REBUILD_PAGE)
+            progress = await views.store.promote(key, fold, to=identity(view), swap=swap, limit=page)
         except ProjectionFailed as failed:
             if await views.store.checkpoint(key) is None:
                 raise RebuildOvertaken(name) from failed
@@ -49,6 +53,10 @@ async def rebuild(views: Views, name: str, on_progress: OnProgress) -> Progress:
         on_progress(progress)
         if progress.position >= progress.head:
             return progress
+        left = progress.head - progress.position
+        if behind is not None and left >= behind:
+            page *= 2
+        behind = left
         await asyncio.sleep(time.monotonic() - began)
 
 
