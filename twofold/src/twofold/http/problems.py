@@ -137,7 +137,9 @@ def handlers(explain: Explain) -> Mapping[Any, Callable[[Request, Exception], Aw
     async def told(request: Request, error: Exception) -> Response:
         problem = error if isinstance(error, Problem) else problem_of(error, explain)
         if problem.status >= 500:  # the path may name a person: it is not logged
-            log.error("%s failed: %s", request.method, type(error).__name__, exc_info=error)
+            # Being busy is no fault of the code: a trace for each refusal would flood the log under overload.
+            trace = None if isinstance(error, StoreUnavailable) else error
+            log.error("%s failed: %s", request.method, type(error).__name__, exc_info=trace)
         return problem.response()
 
     async def routed(_request: Request, error: Exception) -> Response:
