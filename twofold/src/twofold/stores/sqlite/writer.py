@@ -46,8 +46,8 @@ class Refused:
     error: TwofoldError
 
 
-class _FarBehind(Exception):
-    """A fold has missed more than one transaction should take."""
+class _FarBehind(StoreBusy):
+    """A fold has missed more than one transaction should take; busy, to a caller, where others stay that far ahead."""
 
 
 class Transaction:
