@@ -1,5 +1,6 @@
 # make setup   the environment in .venv, with `orders` and `twofold` in its bin
 # make serve   the order service; STORE=<URL> and PORT=<number> choose its store and port
+#              STORE=postgres: on a PostgreSQL of its own, with its data in .postgres
 # make test    the tests; ARGS="-k name" goes to pytest
 # make check   style, types, import layers
 # make format  mends what the style check can mend
@@ -48,8 +49,14 @@ endif
 	@touch $@
 
 # exec: a signal reaches the service itself, not a shell around it.
+ifeq ($(STORE),postgres)
+# A server that is installed will do; else it is the one that comes with the tools for tests.
+serve: .venv/.ready-to-test
+	@$(if $(PORT),TWOFOLD_PORT='$(PORT)') exec $(BIN)/python -m twofold.testing.postgres .postgres -- $(BIN)/orders serve
+else
 serve: .venv/.ready-to-serve
 	@$(if $(STORE),TWOFOLD_STORE='$(STORE)') $(if $(PORT),TWOFOLD_PORT='$(PORT)') exec $(BIN)/orders serve
+endif
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from uuid import UUID, uuid4
 
 import msgspec
 
 from broken_stores import Appending, turns
+from twofold.errors import Conflict
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.stores.memory import MemoryStore
@@ -87,6 +89,39 @@ class VisibleLate(Appending):
         async for recorded in super().read_all(after=after, limit=limit):
             if recorded.position not in self._hidden:
                 yield recorded
+
+
+class FindsByName(MemoryStore):
+    """Finds the stream of the event, and its first."""
+
+    async def find(self, id: UUID) -> Recorded[bytes] | None:
+        found = await super().find(id)
+        return found and self._streams[found.stream][0]
+
+
+class FindsWhatWasRefused(Appending):
+    """Keeps the ids before it looks at the version."""
+
+    async def wrong(
+        self, stream: str, events: Sequence[NewEvent], expected: int | None, asked: Idempotency | None
+    ) -> Receipt:
+        try:
+            return await self.right(stream, events, expected, asked)
+        except Conflict:
+            self._ids.update((event.id, event) for event in self._recorded(stream, 0, events))
+            raise
+
+
+class AnotherIdEachTime(MemoryStore):
+    @property
+    def id(self) -> UUID:
+        return uuid4()
+
+
+class OneIdForAll(MemoryStore):
+    @property
+    def id(self) -> UUID:
+        return UUID(int=1)
 
 
 class SharedLog(list[Recorded[bytes]]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -148,6 +149,15 @@ class FoldsOnlyTheNew(MemoryStore):
         super()._run_folds(added)
 
 
+class BeginsWithoutACheckpoint(MemoryStore):
+    """Takes a checkpoint that is missing for one at 0."""
+
+    def _run_folds(self, added: Sequence[Recorded[bytes]]) -> None:
+        for name in self._folds:
+            self._checkpoints.setdefault(name, 0)
+        super()._run_folds(added)
+
+
 class FoldsApart(MemoryStore):
     """A transaction for each fold: those before the one that failed stay."""
 
@@ -199,6 +209,21 @@ class ResetsBeforeTheWork(MemoryStore):
         if not only_new or name not in self._checkpoints:
             self._checkpoints[name] = 0
             await self.work(work)
+
+
+class ReplacesInSteps(MemoryStore):
+    """Looks at the checkpoint before its transaction, and writes it behind."""
+
+    async def replace_checkpoint(self, name: str, work: Callable[[int | None], Work[int | None]]) -> None:
+        reached = self._checkpoints.get(name)
+        await turns(1)
+        position = await self.work(lambda: work(reached))
+        await super().replace_checkpoint(name, partial(_put, position))
+
+
+def _put(position: int | None, _: int | None) -> Work[int | None]:
+    yield from ()
+    return position
 
 
 class PromotesWithoutTheRest(MemoryStore):

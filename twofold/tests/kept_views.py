@@ -20,9 +20,9 @@ from small_orders import (
 )
 from twofold import Metadata, Receipt, Recorded, Store
 from twofold.projection import fold
-from twofold.rebuild import Difference, verify
 from twofold.store import Progress
 from twofold.stores.memory import MemoryStore
+from twofold.verify import Difference, verify
 from twofold.views import TableView, Views
 
 

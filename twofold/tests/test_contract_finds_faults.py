@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import broken_adoption as adoption
 import broken_reading as reading
 import broken_stores as log
 import broken_views as views
@@ -54,6 +55,10 @@ IN_MEMORY = [
     (reading.FirstAgain, "the_log_is_read_from_after_up_to_a_limit"),
     (reading.FirstAgain, "who_follows_the_log_sees_every_position_once_and_in_order"),
     (reading.CountsFromTheEnd, "no_bound_is_too_low_or_too_high"),
+    (reading.FindsByName, "an_event_is_found_by_its_id"),
+    (reading.FindsWhatWasRefused, "an_event_is_found_by_its_id"),
+    (reading.AnotherIdEachTime, "a_log_has_an_id_that_stays"),
+    (reading.OneIdForAll, "two_logs_have_two_ids"),
     (reading.VisibleLate, "who_follows_the_log_sees_every_position_once_and_in_order"),
     (reading.VisibleLate, "who_looks_at_every_turn_never_sees_a_position_late_or_an_append_by_half"),
     (views.MissesTheWakeUp, "an_append_at_any_moment_wakes_all_who_wait"),
@@ -61,11 +66,12 @@ IN_MEMORY = [
     (views.WakesOnlyOne, "an_append_at_any_moment_wakes_all_who_wait"),
     (views.SharesOneSleep, "waiting_can_be_cancelled"),
     (views.OpenWhenClosed, "a_closed_store_says_so"),
-    (views.CutsAtNul, "hostile_strings_come_back_exactly"),
+    (views.CutsAtNul, "a_name_with_a_nul_is_refused"),
     (views.ReplacesHalves, "a_text_that_is_not_utf_8_is_refused"),
     (views.IgnoresCase, "hostile_strings_come_back_exactly"),
     (views.DropsMicroseconds, "events_come_back_as_they_were_given"),
     (views.KeepsAnySnapshot, "the_later_snapshot_is_kept"),
+    (views.BeginsWithoutACheckpoint, "a_fold_without_a_checkpoint_fails_the_append"),
     (views.FoldsAfterTheAppend, "an_append_fails_with_its_fold_and_leaves_nothing"),
     (views.FoldsOnlyTheNew, "a_fold_is_given_what_it_missed"),
     (views.FoldsApart, "a_fold_that_succeeded_is_undone_with_one_that_failed"),
@@ -74,12 +80,29 @@ IN_MEMORY = [
     (views.IgnoresTheLimit, "a_fold_advances_step_by_step"),
     (views.ResetsTheOldToo, "a_reset_of_only_the_new_leaves_what_is_there"),
     (views.ResetsBeforeTheWork, "a_reset_that_fails_leaves_all_as_it_was"),
+    (views.ReplacesInSteps, "each_replaces_the_checkpoint_that_another_left"),
     (views.PromotesWithoutTheRest, "a_promotion_folds_the_rest_and_hands_the_checkpoint_over"),
     (views.WorksInSteps, "work_that_fails_leaves_nothing"),
     (views.FailsWithAStatement, "a_wrong_statement_fails_alone"),
     (views.WorksMix, "works_do_not_mix"),
     (views.MovingMoment, "a_moment_does_not_move"),
     (views.LateMoment, "a_moment_does_not_move"),
+    (adoption.GivesNewPositions, "adopted_events_are_there_as_they_were"),
+    (adoption.GivesNewTimes, "adopted_events_are_there_as_they_were"),
+    (adoption.OneByOne, "what_does_not_fit_is_refused_with_all_that_came_along"),
+    (adoption.OneByOne, "an_id_that_is_taken_is_refused_with_all_that_came_along"),
+    (adoption.TakesAnything, "what_does_not_fit_is_refused_with_all_that_came_along"),
+    (adoption.TakesAnyPosition, "what_does_not_fit_is_refused_with_all_that_came_along"),
+    (adoption.TakesAnyName, "names_that_no_store_could_keep_are_refused"),
+    (adoption.CountsItsEvents, "appends_go_on_behind_what_was_adopted"),
+    (adoption.PagesByPosition, "bounds_count_events_and_not_positions"),
+    (adoption.ForgetsAnswers, "the_same_request_is_answered_as_it_was_there"),
+    (adoption.AnswersByThePage, "the_same_request_is_answered_as_it_was_there"),
+    (adoption.TheLastAnswerStands, "the_first_answer_to_a_key_stands"),
+    (adoption.TheLastAnswerStands, "an_answer_that_was_given_here_stands"),
+    (adoption.WakesNobody, "who_waits_for_an_append_is_woken_by_an_adoption"),
+    (views.FoldsOnlyTheNew, "an_inline_view_misses_nothing_of_an_adoption_among_appends"),
+    (adoption.MarksAsFolded, "an_inline_view_is_given_what_was_adopted_with_the_next_append"),
 ]
 
 
@@ -99,6 +122,10 @@ async def test_positions_that_are_reserved_are_found(tmp_path: Path) -> None:
 
 async def test_a_store_that_forgets_is_found(tmp_path: Path) -> None:
     await found(lambda place: MemoryStore(), "all_that_was_stored_is_there_when_it_is_opened_again", tmp_path)
+
+
+async def test_an_id_made_with_each_opening_is_found(tmp_path: Path) -> None:
+    await found(lambda place: MemoryStore(), "the_id_of_a_log_is_there_when_it_is_opened_again", tmp_path)
 
 
 async def test_openings_that_share_nothing_are_found(tmp_path: Path) -> None:
@@ -176,4 +203,8 @@ def cases(method: Any) -> Iterator[dict[str, object]]:
     """The parameters of a check, as `pytest.mark.parametrize` gives them."""
     marks = [mark for mark in getattr(method, "pytestmark", []) if mark.name == "parametrize"]
     for values in product(*(mark.args[1] for mark in marks)):
-        yield dict(zip((mark.args[0] for mark in marks), values, strict=True))
+        arguments: dict[str, object] = {}
+        for mark, value in zip(marks, values, strict=True):
+            names = mark.args[0]
+            arguments |= {names: value} if isinstance(names, str) else dict(zip(names, value, strict=True))
+        yield arguments

@@ -20,6 +20,7 @@ from twofold.errors import (
 from twofold.sql import Fetch, Work
 from twofold.stores.sqlite import SqliteStore, driver
 from twofold.stores.sqlite.driver import Connection
+from twofold.testing.contract_adoption import adoptable
 from twofold.testing.contract_base import happened, seen_by, several, whole
 from twofold.testing.contract_history import check_log
 
@@ -44,19 +45,31 @@ def commits_that_fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Gene
 
 async def test_a_commit_that_fails_is_unknown_and_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "store.db"
-    events = several(2)
+    events, other = several(2), several(1)
     async with SqliteStore(path) as store:
         first = await store.append("order-1", several(1), expected=0)
         with commits_that_fail(monkeypatch, apsw.IOError("disk I/O error")):
-            appends = [store.append("order-1", events, expected=1), store.append("order-2", several(1), expected=0)]
+            appends = [store.append("order-1", events, expected=1), store.append("order-2", other, expected=0)]
             for outcome in await asyncio.gather(*appends, return_exceptions=True):
                 # The first may have been committed alone, and then the second met a store that had stopped.
                 assert isinstance(outcome, OutcomeUnknown | StoreFailed)
+                if isinstance(outcome, OutcomeUnknown):
+                    asked = events if outcome.stream == "order-1" else other
+                    assert outcome.message_id == asked[0].metadata.message_id
+                    assert str(outcome.message_id) in str(outcome)
         with pytest.raises(StoreFailed):
             await store.append("order-1", events, expected=1)
         assert [recorded.position for recorded in await whole(store)] == [first.position]
     async with SqliteStore(path) as store:
         assert (await store.append("order-1", events, expected=1)).version == 3  # so it is settled
+
+
+async def test_what_is_no_append_is_unknown_without_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with SqliteStore(tmp_path / "store.db") as store:
+        with commits_that_fail(monkeypatch, apsw.IOError("disk I/O error")):
+            with pytest.raises(OutcomeUnknown) as caught:
+                await store.adopt([adoptable("order-1", 1, 7)])
+            assert caught.value.message_id is None
 
 
 async def test_a_disk_that_fails_before_the_commit_stored_nothing(

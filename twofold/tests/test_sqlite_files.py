@@ -4,13 +4,17 @@ import asyncio
 import os
 import threading
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from twofold.errors import EventCorrupt, EventUnreadable, StoreClosed, StoreFailed, StoreRefused
 from twofold.sql import Fetch, Work
+from twofold.stores.rows import row_of
 from twofold.stores.sqlite import SqliteStore, driver
 from twofold.stores.sqlite.driver import APPLICATION_ID, Connection
+from twofold.stores.sqlite.rows import INSERT
+from twofold.testing.contract_adoption import adoptable
 from twofold.testing.contract_base import Seen, events_of, happened, several, whole
 
 FULL = 2
@@ -77,7 +81,7 @@ async def test_a_store_that_is_open_cannot_be_opened_again(tmp_path: Path) -> No
 async def test_the_file_says_whose_it_is(tmp_path: Path) -> None:
     await opened_once(tmp_path / "store.db")
     file = Connection(str(tmp_path / "store.db"))
-    assert (file.get("pragma application_id"), file.get("pragma user_version")) == (APPLICATION_ID, 1)
+    assert (file.get("pragma application_id"), file.get("pragma user_version")) == (APPLICATION_ID, 2)
     file.close()
 
 
@@ -102,6 +106,33 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     file.close()
     with pytest.raises(StoreRefused, match="has schema 999"):
         await opened_once(path)
+
+
+async def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    events = [adoptable("order-1", version, version) for version in (1, 2, 3)]
+    file = Connection(str(path))
+    with file.transaction():
+        file.run_script("schema.sql")
+        file.run(f"pragma application_id = {APPLICATION_ID}")
+        file.run("pragma user_version = 1")
+        file.run_many(INSERT, [row_of(event) for event in events])
+        file.run("insert into checkpoint values ('seen', 3)")
+    file.close()
+    ids = set[UUID]()
+    for number in range(2):
+        async with SqliteStore(path) as store, SqliteStore(path) as other:
+            ids |= {store.id, other.id}
+            assert (await whole(store))[:3] == events
+            assert await store.find(events[1].id) == events[1]
+            assert await store.checkpoint("seen") == 3
+            assert (await store.append("order-1", several(1), expected=3 + number)).position == 4 + number
+            tables = "select count(*) from sqlite_schema where name in ('log', 'subscription', 'parked')"
+            assert await store.rows(Fetch(tables)) == [(3,)]
+    assert len(ids) == 1
+    file = Connection(str(path))
+    assert file.get("pragma user_version") == 2
+    file.close()
 
 
 async def test_what_is_no_sqlite_file_is_refused_and_left_alone(tmp_path: Path) -> None:

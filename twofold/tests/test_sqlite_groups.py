@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -15,9 +16,9 @@ from twofold.errors import (
 )
 from twofold.events import Receipt, Recorded
 from twofold.messages import Idempotency
-from twofold.sql import Fetch, Work
+from twofold.sql import Fetch, Run, Work
 from twofold.stores.sqlite import SqliteStore, writer
-from twofold.testing.contract_base import happened, seen_by, several, whole
+from twofold.testing.contract_base import attached, happened, seen_by, several, whole
 from twofold.testing.contract_history import check_log
 
 
@@ -50,7 +51,7 @@ async def test_appends_that_wait_are_committed_together(tmp_path: Path) -> None:
             batches.append(len(events))
             yield from ()
 
-        store.attach("batches", fold)
+        await attached(store, "batches", fold)
         async with Held(store):
             appends = [asyncio.create_task(store.append(f"order-{n}", several(2), expected=0)) for n in range(50)]
             await asyncio.sleep(0)
@@ -124,7 +125,7 @@ async def test_a_fold_that_ends_the_thread_hangs_nobody(tmp_path: Path) -> None:
             yield Fetch("select 1")
             raise SystemExit
 
-        store.attach("leave", leave)
+        await attached(store, "leave", leave)
         for _ in range(2):
             with pytest.raises(ProjectionFailed):
                 await asyncio.wait_for(store.append("order-1", several(1), expected=0), 5)
@@ -174,13 +175,32 @@ async def test_a_fold_far_behind_is_caught_up_in_short_transactions(
             batches.append([recorded.position for recorded in events])
             yield from ()
 
-        store.attach("batches", fold)
+        await attached(store, "batches", fold)
         for number in range(35):
             await without.append(f"other-{number}", several(1), expected=0)
         await store.append("order-1", several(2), expected=0)
         assert [position for batch in batches for position in batch] == list(range(1, 38))
         assert max(len(batch) for batch in batches) == 10
         assert await store.checkpoint("batches") == 37
+
+
+async def test_a_fold_whose_checkpoint_is_gone_is_told_by_the_check(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "store.db") as store:
+        view = await seen_by(store)
+        await store.append("order-1", several(1), expected=0)
+        await store.work(partial(forgotten, "seen"))
+        with pytest.raises(ProjectionFailed, match="no checkpoint"):
+            await store.append("order-1", several(1), expected=1)
+        with pytest.raises(ProjectionFailed):
+            await store.check()
+        await store.reset("seen", view.create)
+        await store.append("order-1", several(1), expected=1)
+        await store.check()
+        assert await view.positions(store) == [1, 2]
+
+
+def forgotten(name: str) -> Work[None]:
+    yield Run("delete from checkpoint where name = ?", [(name,)])
 
 
 @pytest.mark.parametrize("catch_up", [1, 1000])
@@ -196,7 +216,7 @@ async def test_a_fold_that_cannot_pass_an_event_of_another_process_is_told_by_th
                 raise ValueError("an event of tomorrow")
             yield from ()
 
-        store.attach("picky", fold)
+        await attached(store, "picky", fold)
         await without.append("other-1", several(3), expected=0)
         await store.check()
         with pytest.raises(ProjectionFailed):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 import msgspec
 from uuid_utils.compat import uuid7
@@ -72,13 +73,16 @@ class Codec(Generic[E]):
         """The table: stored names and what they stand for."""
         return self._schemas
 
-    def encode(self, event: E, metadata: Metadata) -> NewEvent:
-        """The event ready to be stored, under a fresh id. Raises EventTypeMissing if its class is not in the table."""
+    def encode(self, event: E, metadata: Metadata, id: UUID | None = None) -> NewEvent:
+        """The event ready to be stored, under this id or a fresh one.
+
+        Raises EventTypeMissing if its class is not in the table.
+        """
         try:
             name, version = self._names[type(event)]
         except KeyError:
             raise EventTypeMissing(type(event)) from None
-        return NewEvent(id=uuid7(), type=name, schema=version, data=_encode(event), metadata=metadata)
+        return NewEvent(id=id or uuid7(), type=name, schema=version, data=_encode(event), metadata=metadata)
 
     def decode(self, recorded: Recorded[bytes]) -> Recorded[E]:
         """The event as today's class, upcast where it was stored under an older schema.

@@ -12,6 +12,8 @@ from twofold.store import Store
 
 SMALLEST = 512  # bytes of a SQLite database: one page. A file of none, and one of one byte, are a new database to it
 
+KINDS = "memory:, sqlite:///path, postgresql://user@host:port/database"
+
 
 @asynccontextmanager
 async def connect(url: str, *, create: bool = True) -> AsyncGenerator[Store]:
@@ -19,6 +21,8 @@ async def connect(url: str, *, create: bool = True) -> AsyncGenerator[Store]:
 
     - `memory:` keeps all in memory and forgets it.
     - `sqlite:///orders.db` is a file beside the working directory, `sqlite:////var/lib/orders.db` one anywhere.
+    - `postgresql://user@host:port/database` is a database that is there; `postgres://` says the same. It needs asyncpg
+      (`pip install 'twofold[postgres]'`).
 
     A store that is not there yet is made, unless `create` is off: who only looks must not leave an empty file behind,
     nor make a store of a file that is none.
@@ -41,8 +45,18 @@ async def connect(url: str, *, create: bool = True) -> AsyncGenerator[Store]:
                 _must_exist(path)
             async with SqliteStore(path) as sqlite:
                 yield sqlite
+        case "postgresql" | "postgres" if rest.startswith("//"):
+            try:
+                from twofold.stores.postgres import PostgresStore
+            except ModuleNotFoundError as error:
+                if error.name != "asyncpg":
+                    raise
+                raise StoreRefused("PostgreSQL needs asyncpg: pip install 'twofold[postgres]'") from error
+
+            async with PostgresStore(url, create=create) as postgres:
+                yield postgres
         case _:
-            raise StoreRefused(f"no store has the URL {url!r}; there are: memory:, sqlite:///path")
+            raise StoreRefused(f"no store has the URL {url!r}; there are: {KINDS}")
 
 
 def _must_exist(path: str) -> None:

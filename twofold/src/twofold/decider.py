@@ -6,19 +6,21 @@ random numbers and ids arrive with the command. That is what makes it safe to de
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import msgspec
 
 from twofold.codec import Codec
-from twofold.errors import Conflict
-from twofold.events import Receipt
-from twofold.messages import Metadata
+from twofold.errors import Conflict, EventIdTaken, OutcomeUnknown, StoreFailed, StoreUnavailable
+from twofold.events import NewEvent, Receipt
+from twofold.messages import Metadata, ids_of
 from twofold.store import EventStore, IdempotencyStore, Snapshot, SnapshotStore
 
 C = TypeVar("C")
@@ -26,6 +28,8 @@ S = TypeVar("S")
 E = TypeVar("E")
 
 log = logging.getLogger("twofold.decider")
+
+SETTLE_SECONDS = (0.05, 0.5, 2.0)  # between attempts to learn an unknown outcome
 
 _INITIAL: Any = object()  # not None, which may be a state
 
@@ -138,7 +142,9 @@ class Category(Generic[C, S, E]):
 
         With `expected` the command is decided on that version only. With `new` the stream is taken to be a new one
         and not read before the first attempt; a conflict tells if it was not. Metadata with an idempotency key makes
-        the same request answer the first receipt.
+        the same request answer the first receipt. So does the same command with the same metadata: the ids of events
+        are made from both. That settles an unknown outcome, here as long as the store comes back soon, and by sending
+        the command again afterwards.
 
         Raises what `decide` and `EventStore.append` raise; Conflict when the stream is not at `expected`, or when
         others were faster in every attempt.
@@ -159,7 +165,7 @@ class Category(Generic[C, S, E]):
                     continue
             if isinstance(decision, Exception):
                 # A request that took effect before may well be refused now: its first answer stands.
-                remembered = await self._remembered(store, metadata)
+                remembered = await self._remembered(store, command, metadata)
                 if remembered is not None:
                     return remembered
                 raise decision
@@ -167,11 +173,17 @@ class Category(Generic[C, S, E]):
                 self._keep(cache, stream, folded)
                 return Receipt(stream, folded.version, folded.position)
             # Read and folded before they are stored: what cannot be would make the stream unreadable for good.
-            events = [self.codec.encode(event, metadata) for event in decision]
+            ids = self._ids(command, metadata)
+            events = [self.codec.encode(event, metadata, next(ids)) for event in decision]
             reread = [self.codec.reread(event, stream, folded.version + n) for n, event in enumerate(events, start=1)]
             state = self.decider.fold(reread, folded.state)
             try:
-                receipt = await store.append(stream, events, expected=folded.version, idempotency=metadata.idempotency)
+                receipt = await self._append(store, stream, events, folded.version, metadata)
+            except EventIdTaken:  # it has taken effect before, by other events than it would now
+                remembered = await self._remembered(store, command, metadata)
+                if remembered is None:
+                    raise
+                return remembered
             except Conflict as conflict:
                 attempts -= 1
                 cache.pop(stream, None)
@@ -188,10 +200,41 @@ class Category(Generic[C, S, E]):
                 await self._save_snapshot(store, stream, folded, len(decision))
             return receipt
 
-    async def _remembered(self, store: IdempotencyStore, metadata: Metadata) -> Receipt | None:
+    def _ids(self, command: C, metadata: Metadata) -> Iterator[UUID]:
+        return ids_of(metadata.message_id, f"{self.stream(self.id_of(command))}\0{command!r}")
+
+    async def _append(
+        self, store: EventStore, stream: str, events: Sequence[NewEvent], expected: int, metadata: Metadata
+    ) -> Receipt:
+        """Append; if the outcome is unknown, append the same events again until the store tells, for a while."""
+        try:
+            return await store.append(stream, events, expected=expected, idempotency=metadata.idempotency)
+        except OutcomeUnknown as error:
+            unknown = error
+        for seconds in SETTLE_SECONDS:
+            await asyncio.sleep(seconds)
+            try:
+                return await store.append(stream, events, expected=expected, idempotency=metadata.idempotency)
+            except (OutcomeUnknown, StoreUnavailable, StoreFailed) as error:
+                log.debug("%s is not settled yet: %s", stream, error)
+        raise unknown
+
+    async def _remembered(self, store: DecisionStore, command: C, metadata: Metadata) -> Receipt | None:
+        """The first receipt of this command, if it has taken effect before."""
         asked = metadata.idempotency
         known = await store.recall(asked.key) if asked is not None else None
-        return known.answer(asked) if known is not None and asked is not None else None
+        if known is not None and asked is not None:
+            return known.answer(asked)
+        ids = self._ids(command, metadata)
+        first = await store.find(next(ids))
+        if first is None:
+            return None
+        last = first
+        async for recorded in store.read(first.stream, after=first.version):
+            if recorded.id != next(ids):
+                break
+            last = recorded
+        return Receipt(last.stream, last.version, last.position, repeated=True)
 
     def _decide(self, command: C, folded: Folded[S], expected: int | None, stream: str) -> Sequence[E] | Exception:
         if expected is not None and folded.version != expected:

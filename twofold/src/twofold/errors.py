@@ -6,6 +6,7 @@ its driver escape: what a driver raises is told here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 
 class TwofoldError(Exception):
@@ -139,6 +140,10 @@ class EventIdTaken(TwofoldError):
         super().__init__(f"an event id of this append to {stream} belongs to another append already")
 
 
+class AdoptionRefused(TwofoldError):
+    """Events of another log do not fit behind this one; nothing was stored."""
+
+
 class IdempotencyKeyReused(TwofoldError):
     """The idempotency key was used before, for a different request; nothing was stored."""
 
@@ -160,13 +165,16 @@ class OutcomeUnknown(TwofoldError):
     """The store failed while it committed: the events may be stored or not.
 
     Settle it by appending the same events, with the same ids: that answers the first receipt if they are there. A
-    command that carried an idempotency key is settled by sending it again with that key.
+    command is settled by sending it again with the same metadata, from whose `message_id` the ids are made, or with
+    the same idempotency key. `message_id` is None where what failed was no append.
     """
 
-    def __init__(self, stream: str, reason: str) -> None:
+    def __init__(self, stream: str, reason: str, message_id: UUID | None = None) -> None:
         self.stream = stream
         self.reason = reason
-        super().__init__(f"it is unknown whether the append to {stream} was stored: {reason}")
+        self.message_id = message_id
+        said = "" if message_id is None else f" (message {message_id})"
+        super().__init__(f"it is unknown whether the append to {stream}{said} was stored: {reason}")
 
 
 class StoreUnavailable(TwofoldError):
@@ -209,6 +217,26 @@ class ProjectionUnknown(TwofoldError):
         super().__init__(f"there is no projection named {name}; there are: {', '.join(known)}")
 
 
+class LetterUnknown(TwofoldError):
+    """A parked letter was named that is not there, or not in a state for what was asked."""
+
+    def __init__(self, name: str, sequence: str, position: int) -> None:
+        self.name = name
+        self.sequence = sequence
+        self.position = position
+        super().__init__(f"event {position} is not the letter of {sequence!r} in {name} that this can be done to")
+
+
+class SkipOvertaken(TwofoldError):
+    """A skipped letter cannot come back: later events of its sequence were folded since. Rebuild the projection."""
+
+    def __init__(self, name: str, sequence: str, position: int) -> None:
+        self.name = name
+        self.sequence = sequence
+        self.position = position
+        super().__init__(f"events of {sequence!r} behind {position} were folded since: rebuild {name} to bring it in")
+
+
 class ProjectionFailed(TwofoldError):
     """A projection raised while it folded; nothing of that transaction was stored. Its cause is the error it raised."""
 
@@ -216,6 +244,31 @@ class ProjectionFailed(TwofoldError):
         self.name = name
         self.reason = reason
         super().__init__(f"the projection {name} failed: {reason}")
+
+
+class BuildMissing(TwofoldError):
+    """There is no build of the view that could be compared or promoted."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"{name} has no build beside it; make one first")
+
+
+class ProjectionInUse(TwofoldError):
+    """A process still runs what was to be removed."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"{name} is still run by a process; end that first")
+
+
+class LifecycleRefused(TwofoldError):
+    """A view cannot change its lifecycle as it stands."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"{name} cannot be kept inline: {reason}")
 
 
 class RebuildOvertaken(TwofoldError):

@@ -6,8 +6,10 @@ classes and not Protocols: an empty Protocol would accept anything, and then not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from hashlib import blake2b
+from itertools import count
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -40,11 +42,26 @@ class Idempotency(msgspec.Struct, frozen=True):
     fingerprint: str
 
 
+def ids_of(message_id: UUID, subject: str) -> Iterator[UUID]:
+    """The ids of what a message leads to, in order: the same each time it is sent, others for another subject.
+
+    They begin like the message's own id, so they rise in time if that does. An event stored under such an id tells
+    that the message has taken effect, whatever became of its answer.
+    """
+    digest = blake2b(message_id.bytes + subject.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    low = int.from_bytes(digest, "big")
+    first = message_id.int >> 64 << 64 | 0b10 << 62  # the first half, then the variant of RFC 9562
+    return (UUID(int=first | (low + number) % 2**62) for number in count())
+
+
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who said a message, when, and because of what. Stored with each event that the message led to.
 
     `message_id` names the message; `correlation_id` is shared by all that one outer request led to; `causation_id` is
     the message or event that led to this one. `at` is the time of saying, with a zone. `extra` is the application's.
+
+    One message, one metadata: a command that is sent again with the same metadata is the same command, and takes
+    effect once.
     """
 
     message_id: UUID

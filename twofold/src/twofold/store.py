@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -37,20 +38,29 @@ def check_texts(*texts: str) -> None:
         raise ValueError(f"a text is not UTF-8: {error.reason}") from None
 
 
+def check_names(*names: str) -> None:
+    """Raise ValueError for a name of a stream or type, or a key, that is not UTF-8 or has a NUL: no name in SQL may."""
+    check_texts(*names)
+    if any("\0" in name for name in names):
+        raise ValueError("a name or key has a NUL in it")
+
+
 def check_append(stream: str, events: Sequence[NewEvent], idempotency: Idempotency | None) -> None:
     """Raise ValueError for an append that no store could take, whatever is in the log."""
     if not events and idempotency is None:
         raise ValueError("an append without events needs an idempotency key")
-    texts = [stream]
+    names, texts = [stream], list[str]()
     if idempotency is not None:
-        texts += (idempotency.key, idempotency.fingerprint)
+        names += (idempotency.key, idempotency.fingerprint)
     for event in events:
         if event.schema != bounded(event.schema):
             raise ValueError(f"{event.schema} is not the number of a schema")
         metadata = event.metadata
-        texts += (event.type, metadata.actor or "", *metadata.extra.keys(), *metadata.extra.values())
+        names.append(event.type)
+        texts += (metadata.actor or "", *metadata.extra.keys(), *metadata.extra.values())
         if metadata.idempotency is not None:
             texts += (metadata.idempotency.key, metadata.idempotency.fingerprint)
+    check_names(*names)
     check_texts(*texts)
 
 
@@ -61,6 +71,11 @@ class EventStore(Protocol):
     later sees a new event at or below p, whatever writers, roll-backs and crashes come in between. The events of a
     stream come in version order, 1..n without a hole.
     """
+
+    @property
+    def id(self) -> UUID:
+        """The log's own id, made with it: positions of two logs do not compare."""
+        ...
 
     async def append(
         self,
@@ -88,7 +103,17 @@ class EventStore(Protocol):
             StoreUnavailable: nothing was stored; the same call may succeed later.
             StoreFailed: nothing was stored, and nothing will be until the store is opened anew.
             ValueError: there are neither events nor an idempotency key, a text is not UTF-8 (it holds half a surrogate
-                pair), or a schema is not within 0..2**63-1.
+                pair), a name or key has a NUL in it, or a schema is not within 0..2**63-1.
+        """
+        ...
+
+    async def adopt(self, events: Sequence[Recorded[bytes]]) -> None:
+        """Add events of another log as they are there, with their positions, versions and times: all or none.
+
+        They must come in order, above the head of this log and right behind the streams in it. What an idempotency key
+        in their metadata was answered is kept too. Inline views are not run: they catch up when they are started, so
+        adopt before. Raises AdoptionRefused if the events do not fit, EventIdTaken, and what `append` raises of the
+        store's own troubles.
         """
         ...
 
@@ -96,7 +121,7 @@ class EventStore(Protocol):
         """The events of a stream with versions above `after`, up to and with `until`; none if there is no stream.
 
         A bound below 0 is like 0, and no bound is too large. Raises EventCorrupt on an event whose checksum differs,
-        ValueError if the name of the stream is not UTF-8.
+        ValueError if the name of the stream is not UTF-8 or has a NUL in it.
         """
         ...
 
@@ -105,6 +130,10 @@ class EventStore(Protocol):
 
         A bound below 0 is like 0, and no bound is too large. Raises EventCorrupt on an event whose checksum differs.
         """
+        ...
+
+    async def find(self, id: UUID) -> Recorded[bytes] | None:
+        """The event of this id, if it is in the log. Raises EventCorrupt if its checksum differs."""
         ...
 
     async def head(self) -> int:
@@ -141,7 +170,7 @@ class Remembered(NamedTuple):
 class IdempotencyStore(Protocol):
     """The answers to requests that carried an idempotency key. Receipts are kept by `EventStore.append`.
 
-    Both calls raise ValueError for a text that is not UTF-8.
+    Both calls raise ValueError for a text that is not UTF-8 or has a NUL in it.
     """
 
     async def recall(self, key: str) -> Remembered | None:
@@ -168,7 +197,7 @@ class Snapshot(NamedTuple):
 class SnapshotStore(Protocol):
     """Folded states, one a stream. They are a cache: to lose them costs time, never truth.
 
-    Both calls raise ValueError for a name of a stream that is not UTF-8.
+    Both calls raise ValueError for a name of a stream that is not UTF-8 or has a NUL in it.
     """
 
     async def load_snapshot(self, stream: str) -> Snapshot | None:
@@ -211,14 +240,15 @@ class ViewStore(Protocol):
 
     @property
     def dialect(self) -> str:
-        """The SQL spoken: `sqlite`."""
+        """The SQL spoken: `sqlite` or `postgresql`."""
         ...
 
     def attach(self, name: str, fold: Fold) -> None:
         """Run the fold in the transaction of every append from now on.
 
         It is given all events after its checkpoint, so what other processes appended meanwhile is not missed.
-        If it raises, that append fails with its error and leaves nothing.
+        If it raises, that append fails with its error and leaves nothing. So it does where there is no checkpoint:
+        `reset` makes it, and it is gone where the view has been given to a subscription meanwhile.
         """
         ...
 
@@ -230,6 +260,13 @@ class ViewStore(Protocol):
         """Put the fold's checkpoint to 0 and run the work that empties its tables, in one transaction.
 
         With `only_new` nothing happens if the fold has a checkpoint already: two processes may start at once.
+        """
+        ...
+
+    async def replace_checkpoint(self, name: str, work: Callable[[int | None], Work[int | None]]) -> None:
+        """Run the work, which is given the fold's checkpoint and answers the new one, in one transaction.
+
+        None means: no checkpoint. No append and no other such call comes in between.
         """
         ...
 
@@ -247,7 +284,12 @@ class ViewStore(Protocol):
         ...
 
     async def work(self, work: Callable[[], Work[T]]) -> T:
-        """Run the work in a transaction, on stable storage before this returns. It may be begun more than once."""
+        """Run the work in a transaction, on stable storage before this returns. It may be begun more than once.
+
+        A deadlock, or another transaction that was in the way, begins it anew, a bounded number of times; then
+        StoreBusy. Rows that it changes after having read them must be read with a lock (`FOR UPDATE`) where the
+        database has several writers.
+        """
         ...
 
     async def rows(self, query: Fetch) -> list[Row]:

@@ -10,13 +10,16 @@ import sqlalchemy as sa
 
 from twofold.events import Recorded
 from twofold.projection import Projection, Source
+from twofold.search import TextIndex, stored_words
+from twofold.sequences import Failure, Failures, Part, describe, is_poison
 from twofold.sql import Fold, Work
-from twofold.tables import LOCAL, SCHEMA, Generation, words_of, words_table
+from twofold.tables import LOCAL, SCHEMA, Generation, listed, one_of, words_table
 
 E = TypeVar("E")
 V = TypeVar("V")
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode  # a body is what a client is sent
+_ROW = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # the type that each database numbers by itself
 
 
 class _Batch(NamedTuple, Generic[V]):
@@ -41,6 +44,13 @@ class _Batch(NamedTuple, Generic[V]):
         return [k for k, old in self.before.items() if old is not None and (self.after[k] is None or k in self.born)]
 
 
+class _Written(NamedTuple):
+    """All that is stored of a row."""
+
+    values: dict[str, object]
+    text: str
+
+
 class TableView(Generic[E, V]):
     """A `Projection` over its source, as one table: a row for each key, with its declared columns and its body.
 
@@ -59,7 +69,7 @@ class TableView(Generic[E, V]):
         self.table = table = sa.Table(
             projection.name,
             sa.MetaData(),
-            sa.Column("row", sa.Integer, primary_key=True, info={LOCAL: True}),
+            sa.Column("row", _ROW, primary_key=True, info={LOCAL: True}),
             sa.Column("key", sa.Text, nullable=False, unique=True),
             *columns,
             sa.Column("first_position", sa.BigInteger, nullable=False),
@@ -76,17 +86,17 @@ class TableView(Generic[E, V]):
         changing = ("last_position", "body", *(column.name for column in projection.columns))
         given: dict[str, sa.BindParameter[Any]] = {name: sa.bindparam(name) for name in changing}
         self.by_key = sa.select(table.c.body, table.c.last_position).where(key)
-        self._insert = sa.insert(table).values(
-            key=sa.bindparam("b_key"), first_position=sa.bindparam("first_position"), **given
+        stored = sa.select(table.c.key, table.c.body)
+        self._load_one = stored.where(key)
+        self._load_many = stored.where(one_of(table.c.key, "keys"))
+        self._insert = (
+            sa.insert(table)
+            .values(key=sa.bindparam("b_key"), first_position=sa.bindparam("first_position"), **given)
+            .inline()  # nobody asks for the new `row`
         )
         self._update = sa.update(table).where(key).values(**given)
         self._delete = sa.delete(table).where(key)
-        row = sa.select(table.c.row).where(key).scalar_subquery()
-        text = sa.table(words_table(table), sa.column("rowid"), sa.column("words"), schema=SCHEMA)
-        self._text = text
-        self._text_insert = sa.insert(text).values(rowid=row, words=sa.bindparam("words"))
-        self._text_update = sa.update(text).where(text.c.rowid == row).values(words=sa.bindparam("words"))
-        self._text_delete = sa.delete(text).where(text.c.rowid == row)
+        self._text = TextIndex(table, words_table(table))
 
     def decode(self, body: bytes) -> V:
         """The row that a stored body holds."""
@@ -98,63 +108,112 @@ class TableView(Generic[E, V]):
 
     def matches(self, phrase: str) -> sa.ColumnElement[bool]:
         """The condition that a row has all words of the phrase, or words that begin like them."""
-        words = words_of(phrase)
-        if not words:
-            return sa.false()
-        index: sa.ColumnClause[Any] = sa.literal_column(f'"{SCHEMA}"."{self._text.name}"')
-        found = sa.select(self._text.c.rowid).where(index.op("MATCH")(words))
-        return self.table.c.row.in_(found)
+        return self._text.matches(phrase)
+
+    def parts(self, stored: Recorded[bytes], /) -> Sequence[Part]:
+        """See Subscriber.parts: a sequence is a key."""
+        return self._parts((stored,))
+
+    def _parts(self, events: Sequence[Recorded[bytes]]) -> list[Part]:
+        keys = self.projection.keys
+        return [Part(key, recorded) for recorded in self.source.decode(events) for key in keys(recorded)]
 
     def fold(self, generation: Generation) -> Fold:
         """See View.fold."""
-        by_key = generation.statement(self.by_key)
-        projection = self.projection
 
         def fold(events: Sequence[Recorded[bytes]]) -> Work[None]:
-            batch: _Batch[V] = _Batch({}, {}, {}, {})
-            for recorded in self.source.decode(events):
-                for key in projection.keys(recorded):
-                    if key not in batch.after:
-                        rows = yield by_key.fetch(b_key=key)
-                        batch.before[key] = batch.after[key] = self._decode(rows[0][0]) if rows else None
-                    batch.note(key, projection.evolve(batch.after[key], recorded), recorded.position)
-            yield from self._save(generation, batch)
+            yield from self.fold_parts(generation, self._parts(events))
 
         return fold
 
-    def _save(self, generation: Generation, batch: _Batch[V]) -> Work[None]:
-        rows = {key: self._row(key, view, batch) for key, view in batch.after.items() if view is not None}
+    def fold_parts(self, generation: Generation, parts: Sequence[Part], failures: Failures | None = None) -> Work[None]:
+        """Fold the parts, touching only the rows of their keys. See Subscriber.fold; without `failures` it raises."""
+        known = failures or {}
+        parts = [part for part in parts if part.sequence not in known]
+        stored = yield from self._load(generation, list(dict.fromkeys(part.sequence for part in parts)))
+        found: Failures | None = None if failures is None else {}
+        try:
+            batch = self._folded(stored, parts, found)
+            rows = self._written(batch)
+        except Exception as error:
+            if failures is None or not is_poison(error):
+                raise
+            found = {}  # some row cannot be written down: find the event that made it so
+            batch = self._folded(stored, parts, found, writing=True)
+            rows = self._written(batch)
+        if failures is not None:
+            failures.update(found or {})
+        yield from self._save(generation, batch, rows)
+
+    def _folded(
+        self, stored: Mapping[str, bytes], parts: Sequence[Part], failures: Failures | None, *, writing: bool = False
+    ) -> _Batch[V]:
+        """What the parts come to, up to each failure. With `writing` a row must be one that can be stored each time."""
+        batch: _Batch[V] = _Batch({}, {}, {}, {})
+        for key, event in parts:
+            if failures and key in failures:
+                continue
+            try:
+                if key not in batch.before:
+                    before = self._decode(stored[key]) if key in stored else None
+                    batch.before[key] = batch.after[key] = before
+                view = self.projection.evolve(batch.after[key], event)
+                if writing and view is not None:
+                    self._write(key, view, event.position)
+            except Exception as error:
+                if failures is None or not is_poison(error):
+                    raise
+                failures[key] = Failure(event.position, describe(error))
+            else:
+                batch.note(key, view, event.position)
+        return batch
+
+    def _written(self, batch: _Batch[V]) -> dict[str, _Written]:
+        last = batch.last
+        return {
+            key: self._write(key, view, last[key])
+            for key, view in batch.after.items()
+            if view is not None and key in last
+        }
+
+    def _load(self, generation: Generation, keys: Sequence[str]) -> Work[dict[str, bytes]]:
+        """The stored bodies of these keys, by one statement: with one for each, a batch would be mostly round trips."""
+        if len(keys) == 1:  # as in most appends; measured on SQLite, a list of one takes half as long again
+            return dict((yield generation.statement(self._load_one).fetch(b_key=keys[0])))
+        if keys:
+            return dict((yield generation.statement(self._load_many).fetch(keys=listed(keys))))
+        return {}
+
+    def _write(self, key: str, view: V, position: int) -> _Written:
+        values: dict[str, object] = {column.name: column.of(view) for column in self.projection.columns}
+        values.update(b_key=key, last_position=position, body=_encode(view))
+        return _Written(values, self.projection.text(view) if self.searched else "")
+
+    def _save(self, generation: Generation, batch: _Batch[V], rows: Mapping[str, _Written]) -> Work[None]:
         gone = [{"b_key": key} for key in batch.gone()]
-        new = [rows[key] for key in batch.born]  # in the order in which they came to be: so rises `row`
-        changed = [row for key, row in rows.items() if key not in batch.born]
+        new = [{**rows[key].values, "first_position": born} for key, born in batch.born.items()]  # so rises `row`
+        changed = [row.values for key, row in rows.items() if key not in batch.born]
         if gone:
             if self.searched:
-                yield generation.statement(self._text_delete).run(gone)
+                yield generation.statement(self._text.delete).run(gone)
             yield generation.statement(self._delete).run(gone)
         if new:
             yield generation.statement(self._insert).run(new)
         if changed:
             yield generation.statement(self._update).run(changed)
         if self.searched:
-            yield from self._save_words(generation, batch)
+            yield from self._save_words(generation, batch, rows)
 
-    def _save_words(self, generation: Generation, batch: _Batch[V]) -> Work[None]:
-        text = self.projection.text
+    def _save_words(self, generation: Generation, batch: _Batch[V], rows: Mapping[str, _Written]) -> Work[None]:
         new: list[Mapping[str, object]] = []
         changed: list[Mapping[str, object]] = []
-        for key, view in batch.after.items():
-            if view is not None:
-                old, words = batch.before[key], text(view)
-                if old is None or key in batch.born:
-                    new.append({"b_key": key, "words": words})
-                elif text(old) != words:
-                    changed.append({"b_key": key, "words": words})
+        for key, row in rows.items():
+            old = batch.before[key]
+            if old is None or key in batch.born:
+                new.append({"b_key": key, "words": stored_words(row.text)})
+            elif self.projection.text(old) != row.text:
+                changed.append({"b_key": key, "words": stored_words(row.text)})
         if new:
-            yield generation.statement(self._text_insert).run(new)
+            yield generation.statement(self._text.insert).run(new)
         if changed:
-            yield generation.statement(self._text_update).run(changed)
-
-    def _row(self, key: str, view: V, batch: _Batch[V]) -> dict[str, Any]:
-        row: dict[str, Any] = {column.name: column.of(view) for column in self.projection.columns}
-        row.update(b_key=key, first_position=batch.born.get(key), last_position=batch.last[key], body=_encode(view))
-        return row
+            yield generation.statement(self._text.update).run(changed)

@@ -8,28 +8,33 @@ and those that are being built beside them.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import registry
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
+from twofold import search
 from twofold.sql import Fetch, Run, Work
 
 SCHEMA = "$views"
 KEPT = 256  # compiled statements: more than an application has, unless it makes them anew each time
 LOCAL = "twofold_local"  # marks a column whose values depend on when a table was built: it is never compared
+LONGEST_NAME = 63  # bytes: what PostgreSQL keeps of a name
 _MARKED = re.compile(r'"\$views"\."?(\w+)"?')
 
-_DIALECTS: Mapping[str, Callable[[], Dialect]] = {
-    "sqlite": lambda: sqlite.dialect(paramstyle="qmark"),
-}
+# SQLAlchemy's name of each, by which it is imported when it is first asked for, and how its driver is given parameters.
+_DIALECTS = {"sqlite": ("sqlite", "qmark"), "postgresql": ("postgresql.asyncpg", "numeric_dollar")}
 
 
 class Statement:
@@ -63,13 +68,14 @@ class Generation:
     """
 
     def __init__(self, dialect: str, suffixes: Mapping[str, str]) -> None:
-        self._dialect = _DIALECTS[dialect]()
+        name, paramstyle = _DIALECTS[dialect]
+        self._dialect: Dialect = registry.load(name)(paramstyle=paramstyle)
         self._suffixes = suffixes
         self._kept: OrderedDict[ClauseElement, Statement] = OrderedDict()
 
     def physical(self, name: str) -> str:
         """The physical name of a table."""
-        return name + self._suffixes[name]
+        return _fitting(name + self._suffixes[name])
 
     def statement(self, clause: ClauseElement) -> Statement:
         """The compiled statement. The last ones are kept: it is quick for statements that are made once."""
@@ -93,32 +99,82 @@ class Generation:
     def create(self, tables: Sequence[sa.Table], searched: Sequence[sa.Table] = ()) -> Work[None]:
         """The work that makes the tables and their indexes, and a full-text index beside each of `searched`."""
         for table in tables:
-            yield Run(self._marked(str(CreateTable(table).compile(dialect=self._dialect))))
+            yield Run(self._marked(str(CreateTable(self._by_bytes(table)).compile(dialect=self._dialect))))
             physical = self.physical(table.name)
             for index in table.indexes:
                 columns = ", ".join(f'"{column.name}"' for column in index.columns)
                 # An index keeps its name when its table is renamed, so no two generations may share one.
+                name = _fitting(f"{physical}_{uuid4().hex[:8]}")
                 kind = "UNIQUE INDEX" if index.unique else "INDEX"
-                yield Run(f"CREATE {kind} {physical}_{uuid4().hex[:8]} ON {physical} ({columns})")
+                yield Run(f'CREATE {kind} "{name}" ON "{physical}" ({columns})')
         for table in searched:
-            # Contentless: only the index is kept, the words themselves stand in the body of the row.
-            yield Run(
-                f"CREATE VIRTUAL TABLE {self.physical(words_table(table))} USING fts5("
-                "words, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2')"
-            )
+            for sql in search.creation(self._dialect.name, self.physical(words_table(table))):
+                yield Run(sql)
 
     def drop(self, names: Iterable[str]) -> Work[None]:
         """The work that drops the tables where they exist."""
         for name in names:
-            yield Run(f"DROP TABLE IF EXISTS {self.physical(name)}")
+            yield Run(f'DROP TABLE IF EXISTS "{self.physical(name)}"')
 
     def rename(self, to: Generation, names: Iterable[str]) -> Work[None]:
         """The work that makes this generation's tables those of another, whose own must be gone."""
         for name in names:
-            yield Run(f"ALTER TABLE {self.physical(name)} RENAME TO {to.physical(name)}")
+            yield Run(f'ALTER TABLE "{self.physical(name)}" RENAME TO "{to.physical(name)}"')
 
     def _marked(self, sql: str) -> str:
-        return _MARKED.sub(lambda match: self.physical(match[1]), sql)
+        return _MARKED.sub(lambda match: f'"{self.physical(match[1])}"', sql)
+
+    def _by_bytes(self, table: sa.Table) -> sa.Table:
+        """The table with texts that are compared by their bytes, as SQLite does, whatever language a database speaks.
+
+        Else rows would stand in another order on each database, and a view could not be checked against another.
+        """
+        if self._dialect.name != "postgresql":
+            return table
+        copy = table.to_metadata(sa.MetaData())
+        for column in copy.columns:
+            if isinstance(column.type, sa.String) and column.type.collation is None:
+                column.type = column.type.adapt(type(column.type), collation="C")
+        return copy
+
+
+def _fitting(name: str) -> str:
+    """The name, or a shorter one of its own: PostgreSQL would cut it, and two might be cut to the same."""
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    digest = sha256(name.encode()).hexdigest()[:16]
+    return f"{name.encode()[: LONGEST_NAME - 17].decode(errors='ignore')}_{digest}"
+
+
+class _OneOf(FunctionElement[bool]):
+    """Whether a column has one of the texts of a JSON array.
+
+    It has no type: of a Boolean SQLAlchemy would ask SQLite whether it equals 1, and no index is used for that.
+    """
+
+    inherit_cache = True
+
+
+@compiles(_OneOf, "sqlite")
+def _one_of_on_sqlite(element: _OneOf, compiler: SQLCompiler, **kw: Any) -> str:
+    column, texts = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({texts}))"  # noqa: S608 - a column and a parameter
+
+
+@compiles(_OneOf, "postgresql")
+def _one_of_on_postgresql(element: _OneOf, compiler: SQLCompiler, **kw: Any) -> str:
+    column, texts = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} = ANY (ARRAY(SELECT jsonb_array_elements_text({texts}::jsonb)))"
+
+
+def one_of(column: sa.Column[str], name: str) -> sa.ColumnElement[bool]:
+    """The condition that a column has one of several texts; the parameter of this name takes them, `listed`."""
+    return _OneOf(column, sa.bindparam(name, type_=sa.Text))
+
+
+def listed(texts: Iterable[str]) -> str:
+    """Any number of texts as one parameter, for `one_of`."""
+    return msgspec.json.encode(list(texts)).decode()
 
 
 def upsert(table: sa.Table, *, adding: Sequence[str] = (), keeping: Sequence[str] = ()) -> sa.TextClause:
@@ -143,9 +199,3 @@ def upsert(table: sa.Table, *, adding: Sequence[str] = (), keeping: Sequence[str
 def words_table(table: sa.Table) -> str:
     """The name of the full-text index beside a table."""
     return f"{table.name}_text"
-
-
-def words_of(phrase: str) -> str:
-    """What a person typed as a full-text query: each word, or the beginning of one, must occur. Nothing is syntax."""
-    words = re.findall(r"\w+", unicodedata.normalize("NFC", phrase))  # an accent of its own would part a word
-    return " ".join(f'"{word}"*' for word in words)

@@ -1,7 +1,8 @@
 """Views kept as rows of ordinary SQL tables, changed in the transactions of a store.
 
 Two kinds of projection can be kept: a `Projection`, one row a key, by `TableView`; and one that needs free SQL, a
-`SqlProjection`, by `SqlView`. `Views` is what an application has of them on one store.
+`SqlProjection`, by `SqlView`. `Views` is what an application has of them on one store, each in one of two lifecycles:
+inline, in the transaction of every append, or subscribed, by a subscription that follows the log.
 """
 
 from __future__ import annotations
@@ -13,25 +14,31 @@ from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.sql import ClauseElement
 
-from twofold.errors import ProjectionUnknown
+from twofold.claims import Claims
+from twofold.errors import LifecycleRefused, ProjectionUnknown
 from twofold.events import Recorded
+from twofold.parked import Parked
 from twofold.projection import Source
+from twofold.sequences import Failures, Part, Subscriber
 from twofold.sql import Fold, Row, Work
-from twofold.store import Progress, ViewStore
+from twofold.store import Progress, Store
 from twofold.table_view import TableView
 from twofold.tables import Generation, words_table
 
 E = TypeVar("E")
 
+BUILD = "_new"  # ends the name of a subscription that builds a view anew beside the one in use
 PAGE = 1000  # events folded in one transaction while a view catches up
 
 __all__ = [
+    "BUILD",
     "PAGE",
     "SqlProjection",
     "SqlView",
     "Step",
     "TableView",
     "View",
+    "ViewSubscriber",
     "Views",
     "identity",
     "remade",
@@ -51,11 +58,16 @@ class SqlProjection(Generic[E]):
 
     `apply` yields steps and is sent the rows of each. The tables stand in the schema `twofold.tables.SCHEMA`; for each
     there is a primary key that does not depend on when it was built, so that it can be compared with a fresh fold.
+    A subscription calls `apply` with events of several sequences, in order, but without those that are parked.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     tables: ClassVar[Sequence[sa.Table]]
+
+    def sequence(self, recorded: Recorded[E], /) -> str:
+        """What must stay in order, and is parked together where it fails: the stream, unless you say otherwise."""
+        return recorded.stream
 
     def apply(self, events: Sequence[Recorded[E]], /) -> Generator[Step, list[Row], None]:
         """Bring the tables from before these events to after them."""
@@ -89,6 +101,28 @@ class View(Protocol):
         """The fold that keeps one generation of the tables."""
         ...
 
+    def parts(self, stored: Recorded[bytes], /) -> Sequence[Part]:
+        """See Subscriber.parts."""
+        ...
+
+    def fold_parts(self, generation: Generation, parts: Sequence[Part], failures: Failures) -> Work[None]:
+        """Fold parts of events into one generation of the tables; see Subscriber.fold."""
+        ...
+
+
+class ViewSubscriber:
+    """A view as a subscription drives it: one generation of its tables, under a name of its own."""
+
+    def __init__(self, name: str, view: View, generation: Generation) -> None:
+        self.name = name
+        self.parts = view.parts
+        self._view = view
+        self._generation = generation
+
+    def fold(self, parts: Sequence[Part], failures: Failures, /) -> Work[None]:
+        """See Subscriber.fold."""
+        return self._view.fold_parts(self._generation, parts, failures)
+
 
 def identity(view: View) -> str:
     """Under what name the store keeps the view's checkpoint."""
@@ -115,37 +149,67 @@ class SqlView(Generic[E]):
         """See View.fold."""
 
         def fold(events: Sequence[Recorded[bytes]]) -> Work[None]:
-            decoded = list(self.source.decode(events))
-            if not decoded:
-                return
-            steps = self.projection.apply(decoded)
-            rows: list[Row] = []
-            try:
-                step = next(steps)
-                while True:
-                    statement = generation.statement(step.statement)
-                    rows = yield (statement.fetch(**step.rows[0]) if len(step.rows) == 1 else statement.run(step.rows))
-                    step = steps.send(rows)
-            except StopIteration:
-                return
+            yield from self._apply(generation, list(self.source.decode(events)))
 
         return fold
+
+    def parts(self, stored: Recorded[bytes], /) -> Sequence[Part]:
+        """See Subscriber.parts."""
+        return [Part(self.projection.sequence(event), event) for event in self.source.decode((stored,))]
+
+    def fold_parts(self, generation: Generation, parts: Sequence[Part], failures: Failures) -> Work[None]:
+        """See Subscriber.fold. What `apply` raises cannot be laid to one sequence: it is found by halves."""
+        yield from self._apply(generation, [part.event for part in parts])
+
+    def _apply(self, generation: Generation, events: Sequence[Recorded[E]]) -> Work[None]:
+        if not events:
+            return
+        steps = self.projection.apply(events)
+        rows: list[Row] = []
+        try:
+            step = next(steps)
+            while True:
+                statement = generation.statement(step.statement)
+                rows = yield (statement.fetch(**step.rows[0]) if len(step.rows) == 1 else statement.run(step.rows))
+                step = steps.send(rows)
+        except StopIteration:
+            return
 
 
 class Views:
     """The views that an application keeps on one store, and the way to query them.
 
-    They are kept inline: each append changes them in its own transaction, so a read straight after a write sees it.
+    Inline views change in the transaction of each append, so a read straight after a write sees it. Subscribed ones
+    are kept by `running`; they let appends go on while they fold, and `Watermarks` waits for them.
     """
 
-    def __init__(self, store: ViewStore, views: Iterable[View]) -> None:
+    def __init__(
+        self, store: Store, inline: Iterable[View] = (), *, subscribed: Iterable[View] = (), partitions: int = 1
+    ) -> None:
+        """`partitions` is in how many parts each subscribed table view runs, if it is new in the store."""
         self.store = store
-        known = tuple(views)
+        self.inline = tuple(inline)
+        self.subscribed = tuple(subscribed)
+        self.partitions = partitions
+        known = (*self.inline, *self.subscribed)
         self.all: Mapping[str, View] = {view.name: view for view in known}
         suffixes = {name: f"_v{view.version}" for view in known for name in table_names(view)}
         if len(self.all) < len(known) or len(suffixes) < sum(len(table_names(view)) for view in known):
             raise ValueError("two views share a name, or the name of a table")
         self.current = Generation(store.dialect, suffixes)
+        self._claims = Claims(store.dialect)
+        self._parked = Parked(store)
+
+    @classmethod
+    async def found(cls, store: Store, views: Iterable[View], *, partitions: int = 1) -> Views:
+        """The views in the lifecycles in which the store keeps them now. A new one is like others there, or inline."""
+        known = {row[0] for row in await store.rows(Claims(store.dialect).names())}
+        inline: list[View] = []
+        subscribed: list[View] = []
+        for view in views:
+            new = await store.checkpoint(identity(view)) is None
+            (subscribed if identity(view) in known or (new and known) else inline).append(view)
+        return cls(store, inline, subscribed=subscribed, partitions=partitions)
 
     def view(self, name: str) -> View:
         """The view of this name. Raises ProjectionUnknown."""
@@ -153,14 +217,48 @@ class Views:
             raise ProjectionUnknown(name, tuple(self.all))
         return self.all[name]
 
+    def subscriber(self, view: View) -> Subscriber:
+        """The view, as a subscription drives it."""
+        return ViewSubscriber(identity(view), view, self.current)
+
     async def start(self, on_progress: Callable[[View, Progress], None] = lambda _view, _progress: None) -> None:
-        """Make tables that are missing, fold what the views have missed, and keep them inline from now on."""
-        for view in self.all.values():
+        """Make tables that are missing; fold what inline views have missed, and keep them inline from now on.
+
+        A view that had the other lifecycle so far goes on where it stands. Raises LifecycleRefused where it cannot.
+        """
+        for view in self.inline:
+            await self.store.replace_checkpoint(identity(view), partial(self._begin_inline, view))
             fold = view.fold(self.current)
-            if await self.store.checkpoint(identity(view)) is None:
-                await self.store.reset(identity(view), partial(remade, self.current, view), only_new=True)
             await self.catch_up(identity(view), fold, partial(on_progress, view))
             self.store.attach(identity(view), fold)
+        for view in self.subscribed:
+            await self.store.replace_checkpoint(identity(view), partial(self._begin_subscribed, view))
+
+    def _begin_inline(self, view: View, position: int | None) -> Work[int | None]:
+        if position is not None:
+            return position
+        name = identity(view)
+        positions = {held.position for held in (yield from self._claims.lock_all(name))}
+        if not positions:
+            yield from remade(self.current, view)
+            return 0
+        if len(positions) > 1 or (yield from self._parked.any(name)):
+            reason = "its parts have reached different positions, or events are parked"
+            raise LifecycleRefused(view.name, f"{reason}; let its subscription catch up and drain, or rebuild it")
+        yield from self._claims.forget(name)
+        yield from self._parked.forget(name)
+        return positions.pop()
+
+    def _begin_subscribed(self, view: View, position: int | None) -> Work[int | None]:
+        name = identity(view)
+        built = position is not None
+        if position is None and not (yield from self._claims.parts(name)):
+            yield from remade(self.current, view)
+            position = 0
+        if position is not None:
+            count = partitions_of(view, self.partitions)
+            yield from self._claims.register(name, count, position, built=built)
+        return None
 
     async def catch_up(self, name: str, fold: Fold, on_progress: Callable[[Progress], None]) -> None:
         """Fold page by page until the head of the log is reached."""
@@ -177,6 +275,11 @@ class Views:
     async def scan(self, clause: ClauseElement) -> list[Row]:
         """The rows of a statement put together for this query, which may take long; it runs beside the event loop."""
         return await self.store.scan(self.current.compile(clause).fetch())
+
+
+def partitions_of(view: View, partitions: int) -> int:
+    """In how many parts a view can run: one that writes free SQL may touch any row with any event."""
+    return partitions if isinstance(view, TableView) else 1
 
 
 def remade(generation: Generation, view: View) -> Work[None]:

@@ -1,20 +1,28 @@
-"""The way in from a terminal: looks into any store, whatever application wrote it.
+"""The way in from a terminal: looks into any store and copies it, whatever application wrote it.
 
-An application's own commands stand on the same helpers: `twofold.cli.terminal` and `twofold.cli.listing`.
+An application's own commands stand on the same helpers: `twofold.cli.terminal` and `twofold.cli.listing`. It mounts
+`twofold.cli.projections` with its own views.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.cli.copying import copy_log
 from twofold.cli.listing import list_events
+from twofold.cli.projections import mount
 from twofold.cli.terminal import AfterOption, FollowFlag, JsonFlag, LimitOption, application, run
+from twofold.copying import CopyRefused
 
-app = application("Look into the log of a store.")
+if TYPE_CHECKING:
+    from twofold.views import Views
+
+app = application("Look into a store: its log, its projections. Copy it into another.")
 
 
 def _version(wanted: bool) -> None:
@@ -46,6 +54,32 @@ def print_events(
     asyncio.run(list_events(store, stream=stream, after=after, limit=limit, follow=follow, json=json))
 
 
+@app.command("copy")
+def copy_store(
+    *,
+    source: Annotated[str, typer.Argument(metavar="FROM", help="The store to copy: sqlite:///path.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The store to copy into; it is made if it is not there.")],
+    json: JsonFlag = False,
+) -> None:
+    """Copy a log into another store, positions and versions kept, then compare the two.
+
+    A copy that broke off goes on where it was when it is run again. FROM may be written meanwhile: the copy ends at the
+    head that it had at the beginning, so stop the writers first, or run it again.
+
+    Exit code 1 if the logs differ.
+    """
+    raise typer.Exit(0 if asyncio.run(copy_log(source, target, json=json)) else 1)
+
+
+def _opening(url: str) -> AbstractAsyncContextManager[Views]:
+    from twofold.cli.subscriptions import open_any  # noqa: PLC0415 - only who looks at projections waits for SQLAlchemy
+
+    return open_any(url)
+
+
+mount(app, _opening, with_code=False)
+
+
 def main() -> None:
     """Run the command that the arguments say."""
-    run(app)
+    run(app, misused=(CopyRefused,))

@@ -41,26 +41,24 @@ class EventLine(msgspec.Struct, frozen=True, rename="camel"):
     extra: Mapping[str, str]
 
 
-def as_json(recorded: Recorded[bytes]) -> bytes:
-    """The event as one line of JSON."""
+def line_of(recorded: Recorded[bytes]) -> EventLine:
+    """The event as `--json` prints it."""
     metadata = recorded.metadata
-    return msgspec.json.encode(
-        EventLine(
-            position=recorded.position,
-            stream=recorded.stream,
-            version=recorded.version,
-            id=recorded.id,
-            type=recorded.type,
-            schema=recorded.schema,
-            data=msgspec.Raw(recorded.data),
-            at=metadata.at,
-            recorded_at=recorded.recorded_at,
-            message_id=metadata.message_id,
-            correlation_id=metadata.correlation_id,
-            causation_id=metadata.causation_id,
-            actor=metadata.actor,
-            extra=metadata.extra,
-        )
+    return EventLine(
+        position=recorded.position,
+        stream=recorded.stream,
+        version=recorded.version,
+        id=recorded.id,
+        type=recorded.type,
+        schema=recorded.schema,
+        data=msgspec.Raw(recorded.data),
+        at=metadata.at,
+        recorded_at=recorded.recorded_at,
+        message_id=metadata.message_id,
+        correlation_id=metadata.correlation_id,
+        causation_id=metadata.causation_id,
+        actor=metadata.actor,
+        extra=metadata.extra,
     )
 
 
@@ -86,7 +84,7 @@ async def list_events(url: str, *, stream: str | None, after: int, limit: int | 
     async with connect(url, create=False) as store:
         async for recorded in events(store, stream=stream, after=after, follow=follow):
             if json:
-                print_json(as_json(recorded), flush=follow)
+                print_json(msgspec.json.encode(line_of(recorded)), flush=follow)
             else:
                 _print(console, as_text(recorded))
             found += 1

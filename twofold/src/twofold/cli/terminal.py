@@ -14,7 +14,16 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.prompt import Confirm
 from rich.text import Text
 
 from twofold.errors import ProjectionUnknown, StoreRefused, TwofoldError
@@ -29,7 +38,12 @@ FollowFlag = Annotated[
     bool, typer.Option("--follow", help="Wait for more, whichever process appends it, until Ctrl-C (exit code 130).")
 ]
 
-_MISUSED = (StoreRefused, ProjectionUnknown)
+
+class AskedWrongly(TwofoldError):
+    """A command was asked for what cannot be; its text says what can."""
+
+
+_MISUSED = (StoreRefused, ProjectionUnknown, AskedWrongly)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -59,6 +73,14 @@ def complain(sentence: str) -> None:
     Console(stderr=True).print(Text.assemble(("error: ", "bold red"), printable(sentence)), soft_wrap=True)
 
 
+def confirmed(question: str) -> bool:
+    """Ask on stderr; who cannot be asked has not confirmed."""
+    try:
+        return Confirm.ask(Text(printable(question)), console=Console(stderr=True), default=False)
+    except EOFError:
+        return False
+
+
 def printable(text: str) -> str:
     """The text without what would move the cursor or change the terminal: stored data may come from anyone."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
@@ -71,10 +93,18 @@ def print_json(line: bytes, *, flush: bool = False) -> None:
         sys.stdout.buffer.flush()
 
 
+class RateColumn(ProgressColumn):
+    """How many are done in a second."""
+
+    def render(self, task: Task) -> Text:
+        """See ProgressColumn.render."""
+        return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
+
+
 @contextmanager
 def progress_bar(label: str) -> Generator[Report]:
     """A bar on stderr that is gone when all is done. Where stderr is no terminal there is none."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -29,7 +29,7 @@ async def answer_once(
     store: IdempotencyStore,
     idempotency: Idempotency | None,
     execute: Callable[[Metadata], Awaitable[Receipt]],
-    render: Callable[[Receipt], Response],
+    render: Callable[[Receipt], Awaitable[Response]],
     explain: Explain,
 ) -> Response:
     """Execute a command and render its receipt; with a key, the same request gets the same answer for ever.
@@ -39,10 +39,10 @@ async def answer_once(
     failures of the service: they are to be tried again.
     """
     if idempotency is None:
-        return render(await execute(Metadata.new()))
+        return await render(await execute(Metadata.new()))
 
-    def answer(receipt: Receipt) -> Response:
-        response = render(receipt)
+    async def answer(receipt: Receipt) -> Response:
+        response = await render(receipt)
         if receipt.repeated:
             response.headers[REPLAYED] = "true"
         return response
@@ -59,5 +59,5 @@ async def answer_once(
         if problem.status not in (404, 409, 412) or isinstance(error, Conflict):
             raise
         kept = await store.refuse(idempotency, problem.body())
-        return stored_problem(kept.refusal) if kept.refusal is not None else answer(kept.answer(idempotency))
-    return answer(receipt)
+        return stored_problem(kept.refusal) if kept.refusal is not None else await answer(kept.answer(idempotency))
+    return await answer(receipt)

@@ -5,6 +5,7 @@ An operation is declared once: the router serves it and the document describes i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -121,7 +122,7 @@ def document(
     schemas = {str(kind): schema for kind, schema in zip(types, refs, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        path = operation.path.replace(":path}", "}")
+        path = re.sub(r":(path|int)}", "}", operation.path)
         paths.setdefault(path, {})[operation.method.lower()] = _described(operation, schemas)
     answer = {
         "openapi": "3.1.0",

@@ -19,7 +19,10 @@ from starlette.responses import Response
 from twofold.errors import (
     Conflict,
     IdempotencyKeyReused,
+    LetterUnknown,
     OutcomeUnknown,
+    ProjectionUnknown,
+    SkipOvertaken,
     StoreFailed,
     StoreUnavailable,
     TimedOut,
@@ -120,6 +123,12 @@ def _own(error: TwofoldError) -> Problem:
             return Problem(412, "precondition-failed", text, actualVersion=actual)
         case IdempotencyKeyReused():
             return Problem(422, "idempotency-key-reused", "The Idempotency-Key was used for a different request")
+        case ProjectionUnknown():
+            return Problem(404, "projection-unknown", "There is no such projection")
+        case LetterUnknown():
+            return Problem(409, "letter-unknown", "That cannot be done to this parked event as it stands")
+        case SkipOvertaken():
+            return Problem(409, "skip-overtaken", "Later events were folded since; only a rebuild brings it in")
         case StoreUnavailable():
             return Problem(503, "busy", "The service cannot take this now; try again", headers={"Retry-After": "1"})
         case StoreFailed():
@@ -136,7 +145,8 @@ def handlers(explain: Explain) -> Mapping[Any, Callable[[Request, Exception], Aw
 
     async def told(request: Request, error: Exception) -> Response:
         problem = error if isinstance(error, Problem) else problem_of(error, explain)
-        if problem.status >= 500:  # the path may name a person: it is not logged
+        chosen = isinstance(error, Problem) and error.__cause__ is None  # an answer that was asked for, no fault
+        if problem.status >= 500 and not chosen:  # the path may name a person: it is not logged
             # Being busy is no fault of the code: a trace for each refusal would flood the log under overload.
             trace = None if isinstance(error, StoreUnavailable) else error
             log.error("%s failed: %s", request.method, type(error).__name__, exc_info=trace)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
@@ -28,8 +29,24 @@ LOGGERS: Mapping[str, object] = {
 }
 
 
-async def serve(application: Any, *, host: str, port: int, stop_seconds: float, access_log: bool = True) -> bool:
-    """Serve until SIGTERM or SIGINT, then answer what was accepted.
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def serve(
+    application: Any,
+    *,
+    host: str,
+    port: int,
+    stop_seconds: float,
+    access_log: bool = True,
+    on_stop: Callable[[], None] = lambda: None,
+) -> bool:
+    """Serve until SIGTERM or SIGINT, then answer what was accepted; `on_stop` ends what would not end by itself.
 
     False if requests were still running when `stop_seconds` had passed, or when the signal came a second time.
     """
@@ -57,6 +74,7 @@ async def serve(application: Any, *, host: str, port: int, stop_seconds: float, 
         loop.add_signal_handler(number, stop)
     serving = asyncio.create_task(server.serve())
     await _first(serving, stopping.wait())
+    on_stop()
     server.stop()  # type: ignore[no-untyped-call]  # granian has no annotation there
     await _first(serving, hurrying.wait(), timeout=stop_seconds)
     if not serving.done():

@@ -7,6 +7,7 @@ each append with its inline views is atomic by running to its end on the event l
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -14,11 +15,13 @@ from types import TracebackType
 from typing import Self, TypeVar
 from uuid import UUID
 
-from twofold.errors import Conflict, EventIdTaken, IdempotencyKeyReused, StoreClosed, StoreRefused
+from twofold.adoption import answers, check_events, check_fit
+from twofold.errors import Conflict, EventIdTaken, IdempotencyKeyReused, ProjectionFailed, StoreClosed, StoreRefused
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
-from twofold.store import Moment, Progress, Remembered, Snapshot, bounded, check_append, check_texts
+from twofold.store import LARGEST, Moment, Progress, Remembered, Snapshot, bounded, check_append, check_names
+from twofold.stores.rows import recorded_of
 from twofold.stores.sqlite.driver import Connection, drive, drive_fold, translated
 
 T = TypeVar("T")
@@ -46,7 +49,10 @@ class MemoryStore:
     async def __aenter__(self) -> Self:
         if self._views is not None:
             raise StoreRefused("the store is open already")
-        self._views = Connection(":memory:")
+        views = Connection(":memory:")
+        views.run_script("schema_2.sql")  # subscriptions keep theirs here, and the log has an id
+        self._id: UUID = UUID(bytes=views.get("select id from log"))
+        self._views = views
         return self
 
     async def __aexit__(
@@ -79,6 +85,12 @@ class MemoryStore:
 
     # --- the log ----------------------------------------------------------------------------------------------------
 
+    @property
+    def id(self) -> UUID:
+        """See EventStore.id."""
+        self._check_open()
+        return self._id
+
     async def append(
         self,
         stream: str,
@@ -99,16 +111,43 @@ class MemoryStore:
             raise Conflict(stream, expected, version)
         added = self._recorded(stream, version, events)
         self._run_folds(added)
-        self._log += added
-        stored = self._streams.setdefault(stream, [])
-        stored += added
-        self._ids.update((event.id, event) for event in added)
-        position = stored[-1].position if stored else 0
-        receipt = Receipt(stream, version + len(added), position)
+        self._keep(added)
+        stored = self._streams.get(stream)
+        receipt = Receipt(stream, version + len(added), stored[-1].position if stored else 0)
         if idempotency is not None:
             self._answers[idempotency.key] = Remembered(idempotency, receipt, None)
         self._wake()
         return receipt
+
+    async def adopt(self, events: Sequence[Recorded[bytes]]) -> None:
+        """See EventStore.adopt."""
+        self._check_open()
+        check_events(events)
+        check_fit(events, self._head, {stream: len(stored) for stream, stored in self._streams.items()})
+        for event in events:
+            if event.id in self._ids:
+                raise EventIdTaken(event.stream)
+        for answered in answers(events, self._log[-1] if self._log else None):
+            key = answered.answer.idempotency.key
+            if answered.replaces(self._answers.get(key)):
+                self._answers[key] = answered.answer
+        self._keep(events)
+        self._wake()
+
+    def _keep(self, added: Sequence[Recorded[bytes]]) -> None:
+        self._log += added
+        for event in added:
+            self._streams.setdefault(event.stream, []).append(event)
+            self._ids[event.id] = event
+
+    @property
+    def _head(self) -> int:
+        return self._log[-1].position if self._log else 0
+
+    def _next(self, position: int, limit: int | None = None) -> list[Recorded[bytes]]:
+        """The events above a position; adopted ones may have left holes between the positions."""
+        first = bisect_right(self._log, position, key=lambda event: event.position)
+        return self._log[first : None if limit is None else first + limit]
 
     def _repeated(self, stream: str, events: Sequence[NewEvent]) -> Receipt:
         found = [self._ids.get(event.id) for event in events]
@@ -120,28 +159,15 @@ class MemoryStore:
         return Receipt(stream, last.version, last.position, repeated=True)
 
     def _recorded(self, stream: str, version: int, events: Sequence[NewEvent]) -> list[Recorded[bytes]]:
-        at, head = datetime.now(UTC), len(self._log)
+        at, head = datetime.now(UTC), self._head
         if len({event.id for event in events}) < len(events):
             raise EventIdTaken(stream)
-        return [
-            Recorded(
-                id=event.id,
-                stream=stream,
-                version=version + number,
-                position=head + number,
-                type=event.type,
-                schema=event.schema,
-                data=event.data,
-                metadata=event.metadata,
-                recorded_at=at,
-            )
-            for number, event in enumerate(events, start=1)
-        ]
+        return [recorded_of(event, stream, version + n, head + n, at) for n, event in enumerate(events, start=1)]
 
     async def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
         """See EventStore.read."""
         self._check_open()
-        check_texts(stream)
+        check_names(stream)
         last = None if until is None else bounded(until)
         for recorded in self._streams.get(stream, [])[bounded(after) : last]:
             yield recorded
@@ -149,18 +175,22 @@ class MemoryStore:
     async def read_all(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
         """See EventStore.read_all."""
         self._check_open()
-        after = bounded(after)
-        end = None if limit is None else after + bounded(limit)
-        while page := self._log[after : after + PAGE if end is None else min(after + PAGE, end)]:
+        after, left = bounded(after), LARGEST if limit is None else bounded(limit)
+        while page := self._next(after, min(PAGE, left)):
             for recorded in page:
                 yield recorded
-            after += len(page)
+            after, left = page[-1].position, left - len(page)
             await asyncio.sleep(0)  # let others run between two pages
+
+    async def find(self, id: UUID) -> Recorded[bytes] | None:
+        """See EventStore.find."""
+        self._check_open()
+        return self._ids.get(id)
 
     async def head(self) -> int:
         """See EventStore.head."""
         self._check_open()
-        return len(self._log)
+        return self._head
 
     async def wait_appended(self, *, after: int) -> None:
         """See EventStore.wait_appended."""
@@ -182,13 +212,13 @@ class MemoryStore:
     async def recall(self, key: str) -> Remembered | None:
         """See IdempotencyStore.recall."""
         self._check_open()
-        check_texts(key)
+        check_names(key)
         return self._answers.get(key)
 
     async def refuse(self, idempotency: Idempotency, refusal: bytes) -> Remembered:
         """See IdempotencyStore.refuse."""
         self._check_open()
-        check_texts(idempotency.key, idempotency.fingerprint)
+        check_names(idempotency.key, idempotency.fingerprint)
         known = self._answers.setdefault(idempotency.key, Remembered(idempotency, None, refusal))
         if known.idempotency.fingerprint != idempotency.fingerprint:
             raise IdempotencyKeyReused(idempotency.key)
@@ -197,13 +227,13 @@ class MemoryStore:
     async def load_snapshot(self, stream: str) -> Snapshot | None:
         """See SnapshotStore.load_snapshot."""
         self._check_open()
-        check_texts(stream)
+        check_names(stream)
         return self._snapshots.get(stream)
 
     async def save_snapshot(self, stream: str, snapshot: Snapshot) -> None:
         """See SnapshotStore.save_snapshot."""
         self._check_open()
-        check_texts(stream)
+        check_names(stream)
         known = self._snapshots.get(stream)
         if known is None or snapshot.version >= known.version:
             self._snapshots[stream] = snapshot
@@ -221,20 +251,26 @@ class MemoryStore:
         connection = self._open
         with translated(), connection.transaction():  # one for all
             for name, fold in self._folds.items():
-                missed = self._log[self._checkpoints.get(name, 0) :]
-                drive_fold(connection, name, fold, [*missed, *added])
+                if name not in self._checkpoints:
+                    raise ProjectionFailed(name, "it has no checkpoint here")
+                drive_fold(connection, name, fold, [*self._next(self._checkpoints[name]), *added])
         self._checkpoints.update(dict.fromkeys(self._folds, added[-1].position))
 
     async def advance(self, name: str, fold: Fold, *, limit: int) -> Progress:
         """See ViewStore.advance."""
         self._check_open()
-        reached = self._checkpoints.get(name, 0)
-        events = self._log[reached : reached + bounded(limit)]
+        events, reached = self._missed(name, limit)
         if events:
             with translated(), self._open.transaction():
                 drive_fold(self._open, name, fold, events)
-        self._checkpoints[name] = reached + len(events)
-        return Progress(self._checkpoints[name], len(self._log))
+        self._checkpoints[name] = reached
+        return Progress(reached, self._head)
+
+    def _missed(self, name: str, limit: int) -> tuple[list[Recorded[bytes]], int]:
+        """The next events after a fold's checkpoint, and the position that they bring it to."""
+        reached = self._checkpoints.get(name, 0)
+        events = self._next(reached, bounded(limit))
+        return events, events[-1].position if events else reached
 
     async def reset(self, name: str, work: Callable[[], Work[None]], *, only_new: bool = False) -> None:
         """See ViewStore.reset."""
@@ -243,24 +279,32 @@ class MemoryStore:
             await self.work(work)
             self._checkpoints[name] = 0
 
+    async def replace_checkpoint(self, name: str, work: Callable[[int | None], Work[int | None]]) -> None:
+        """See ViewStore.replace_checkpoint."""
+        self._check_open()
+        position = await self.work(lambda: work(self._checkpoints.get(name)))
+        if position is None:
+            self._checkpoints.pop(name, None)
+        else:
+            self._checkpoints[name] = position
+
     async def promote(
         self, name: str, fold: Fold, *, to: str, swap: Callable[[], Work[None]], limit: int = 1000
     ) -> Progress:
         """See ViewStore.promote."""
         self._check_open()
-        reached, head = self._checkpoints.get(name, 0), len(self._log)
-        events = self._log[reached : reached + bounded(limit)]
-        done = reached + len(events) == head
+        events, reached = self._missed(name, limit)
+        done = reached == self._head
         with translated(), self._open.transaction():
             if events:
                 drive_fold(self._open, name, fold, events)
             if done:
                 drive(self._open, swap())
-        self._checkpoints[name] = reached + len(events)
+        self._checkpoints[name] = reached
         if done:
             del self._checkpoints[name]
-            self._checkpoints[to] = head
-        return Progress(reached + len(events), head)
+            self._checkpoints[to] = reached
+        return Progress(reached, self._head)
 
     async def checkpoint(self, name: str) -> int | None:
         """See ViewStore.checkpoint."""

@@ -16,6 +16,7 @@ The concurrent checks find a broken store every time, not by luck: their schedul
 Twofold shows that by breaking its own stores on purpose, see `test_contract_finds_faults.py` among its tests.
 """
 
+from twofold.testing.contract_adoption import AdoptionContract
 from twofold.testing.contract_answers import AnswersContract
 from twofold.testing.contract_concurrency import ConcurrencyContract
 from twofold.testing.contract_log import LogContract
@@ -25,5 +26,7 @@ from twofold.testing.contract_views import ViewsContract
 __all__ = ["StoreContract"]
 
 
-class StoreContract(LogContract, AnswersContract, ViewsContract, ConcurrencyContract, OpeningsContract):
+class StoreContract(
+    LogContract, AnswersContract, AdoptionContract, ViewsContract, ConcurrencyContract, OpeningsContract
+):
     """All checks. Set `durable` or `shared` to False for a store that is not; say `open`."""

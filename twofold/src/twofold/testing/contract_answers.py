@@ -9,7 +9,7 @@ from twofold.events import Receipt
 from twofold.messages import Idempotency
 from twofold.store import Remembered, Snapshot, Store
 from twofold.testing.contract_base import ContractBase, happened, several, whole
-from twofold.testing.contract_log import HALF
+from twofold.testing.contract_log import HALF, NULS
 
 ASKED = Idempotency("key", "this request")
 OTHER = Idempotency("key", "another request")
@@ -100,6 +100,15 @@ class AnswersContract(ContractBase):
                 await store.refuse(asked, b"no")
         assert await store.recall("key") is None
 
+    @pytest.mark.parametrize("nul", NULS)
+    async def test_a_key_with_a_nul_is_refused(self, store: Store, nul: str) -> None:
+        with pytest.raises(ValueError, match="NUL"):
+            await store.recall(nul)
+        for asked in (Idempotency(nul, "request"), Idempotency("key", nul)):
+            with pytest.raises(ValueError, match="NUL"):
+                await store.refuse(asked, b"no")
+        assert await store.recall("key") is None
+
     # --- snapshots --------------------------------------------------------------------------------------------------
 
     async def test_a_snapshot_comes_back(self, store: Store) -> None:
@@ -114,6 +123,13 @@ class AnswersContract(ContractBase):
             await store.load_snapshot(HALF)
         with pytest.raises(ValueError, match="UTF-8"):
             await store.save_snapshot(HALF, Snapshot(1, 1, 1, b""))
+
+    @pytest.mark.parametrize("nul", NULS)
+    async def test_a_snapshot_of_a_stream_with_a_nul_is_refused(self, store: Store, nul: str) -> None:
+        with pytest.raises(ValueError, match="NUL"):
+            await store.load_snapshot(nul)
+        with pytest.raises(ValueError, match="NUL"):
+            await store.save_snapshot(nul, Snapshot(1, 1, 1, b""))
 
     async def test_the_later_snapshot_is_kept(self, store: Store) -> None:
         for version in (5, 3, 7, 6):

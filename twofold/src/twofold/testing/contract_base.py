@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 
 from twofold.events import NewEvent, Recorded
 from twofold.messages import Metadata
-from twofold.sql import Fetch, Work
+from twofold.sql import Fetch, Fold, Work
 from twofold.store import EventStore, Store, ViewStore
 from twofold.tables import SCHEMA, Generation
 
@@ -98,7 +98,9 @@ class Seen:
             sa.Column("position", sa.BigInteger, nullable=False),
         )
         self._insert = self._tables.compile(sa.insert(table).values(position=sa.bindparam("position")))
-        self.query: Fetch = self._tables.compile(sa.select(table.c.position).order_by(table.c.number)).fetch()
+        ordered = sa.select(table.c.position).order_by(table.c.number)
+        self.query: Fetch = self._tables.compile(ordered).fetch()
+        self.lock: Fetch = self._tables.compile(ordered.with_for_update()).fetch()
 
     def create(self) -> Work[None]:
         """The work that makes the table anew."""
@@ -131,3 +133,13 @@ async def seen_by(store: ViewStore, name: str = "seen") -> Seen:
     await store.reset(name, view.create, only_new=True)
     store.attach(name, view.fold)
     return view
+
+
+async def attached(store: ViewStore, name: str, fold: Fold) -> None:
+    """Attach a fold that keeps no table, with the checkpoint that it needs."""
+    await store.reset(name, _nothing, only_new=True)
+    store.attach(name, fold)
+
+
+def _nothing() -> Work[None]:
+    yield from ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -22,8 +24,6 @@ HALF = "a\ud800"
 HOSTILE = (
     "",
     " ",
-    "a\0b",
-    "\0",
     "'; drop table event; --",
     '"quoted" \\ `back` $1 :name ? %s {}',
     "e\N{COMBINING ACUTE ACCENT}",
@@ -38,6 +38,9 @@ HOSTILE = (
     "long" * 20_000,
 )
 """Strings that a store might change, cut, or take for one another."""
+
+NULS = ("\0", "a\0", "\0a", "a\0b")
+"""Texts that no name or key may be, for not every SQL can keep them."""
 
 
 class LogContract(ContractBase):
@@ -114,6 +117,28 @@ class LogContract(ContractBase):
         assert await whole(store) == []
         assert await store.recall("key") is None
         await store.append("order-1", several(1), expected=0)
+
+    @pytest.mark.parametrize("nul", NULS)
+    async def test_a_name_with_a_nul_is_refused(self, store: Store, nul: str) -> None:
+        refused: Sequence[Callable[[], Awaitable[object]]] = (
+            lambda: store.append(nul, several(1), expected=0),
+            lambda: store.append("order-1", [happened(), happened(type=nul)], expected=0),
+            lambda: store.append("order-1", several(1), expected=0, idempotency=Idempotency(nul, "request")),
+            lambda: store.append("order-1", several(1), expected=0, idempotency=Idempotency("key", nul)),
+            lambda: events_of(store, nul),
+        )
+        for call in refused:
+            with pytest.raises(ValueError, match="NUL"):
+                await call()
+        assert await whole(store) == []
+        assert await store.recall("key") is None
+
+    @pytest.mark.parametrize("nul", NULS)
+    async def test_nuls_in_metadata_come_back(self, store: Store, nul: str) -> None:
+        """It is kept as JSON, in bytes."""
+        metadata = replace(said(), actor=nul, extra={nul: nul}, idempotency=Idempotency(nul, nul))
+        await store.append("order-1", [happened(metadata=metadata)], expected=0)
+        assert [recorded.metadata for recorded in await whole(store)] == [metadata]
 
     @pytest.mark.parametrize("schema", [-1, 2**63])
     async def test_a_schema_that_is_no_number_of_one_is_refused(self, store: Store, schema: int) -> None:
@@ -302,6 +327,32 @@ class LogContract(ContractBase):
             assert (await anext(reading)).version == 1
             await self.soon(store.append("order-1", several(1), expected=None))
         assert (await events_of(store, "order-1"))[-1].version == 502
+
+    async def test_an_event_is_found_by_its_id(self, store: Store) -> None:
+        events, refused = several(3), happened()
+        assert await store.find(events[0].id) is None
+        await store.append("order-1", events[:2], expected=0)
+        await store.append("order-2", events[2:], expected=0)
+        log = await whole(store)
+        assert [await store.find(event.id) for event in events] == log
+        with pytest.raises(Conflict):
+            await store.append("order-1", [refused], expected=0)
+        assert await store.find(refused.id) is None
+
+    # --- the log itself ---------------------------------------------------------------------------------------------
+
+    async def test_a_log_has_an_id_that_stays(self, store: Store) -> None:
+        id = store.id
+        assert isinstance(id, UUID)
+        await store.append("order-1", several(1), expected=0)
+        assert store.id == id
+
+    async def test_two_logs_have_two_ids(self, tmp_path: Path) -> None:
+        one, other = tmp_path / "one", tmp_path / "other"
+        one.mkdir()
+        other.mkdir()
+        async with self.open(one) as store, self.open(other) as another:
+            assert store.id != another.id
 
     # --- head and wait ----------------------------------------------------------------------------------------------
 

@@ -6,17 +6,20 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from threading import Event
 
 import pytest
+from uuid_utils.compat import uuid7
 
 from twofold.errors import Conflict, IdempotencyKeyReused, RequestRefused, StoreClosed
 from twofold.events import Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Work
 from twofold.store import Snapshot, Store
-from twofold.testing.contract_base import ContractBase, Seen, events_of, seen_by, several, whole
+from twofold.testing.contract_adoption import adoptable
+from twofold.testing.contract_base import ContractBase, Seen, attached, events_of, seen_by, several, whole
 from twofold.testing.contract_concurrency import write
 from twofold.testing.contract_history import History
 
@@ -37,6 +40,13 @@ class OpeningsContract(ContractBase):
         async def attach() -> None:
             store.attach("seen", view.fold)
 
+        def kept(position: int | None) -> Work[int | None]:
+            yield from view.drop()
+            return position
+
+        async def id_of() -> None:
+            _ = store.id
+
         async def moment() -> None:
             async with store.moment():
                 pass
@@ -46,6 +56,10 @@ class OpeningsContract(ContractBase):
             lambda: events_of(store, "order-1"),
             lambda: whole(store),
             store.head,
+            lambda: store.find(uuid7()),
+            lambda: store.adopt([adoptable("order-2", 1, 9)]),
+            lambda: store.adopt([]),
+            id_of,
             lambda: store.wait_appended(after=0),
             lambda: store.wait_appended(after=10),
             lambda: store.recall("key"),
@@ -55,6 +69,7 @@ class OpeningsContract(ContractBase):
             attach,
             lambda: store.advance("seen", view.fold, limit=1),
             lambda: store.reset("seen", view.create),
+            lambda: store.replace_checkpoint("seen", kept),
             lambda: store.promote("seen", view.fold, to="other", swap=view.create),
             lambda: store.checkpoint("seen"),
             lambda: store.work(view.create),
@@ -121,6 +136,15 @@ class OpeningsContract(ContractBase):
             receipt = await store.append("order-1", several(1), expected=3)
             assert receipt.position > log[-1].position
 
+    async def test_the_id_of_a_log_is_there_when_it_is_opened_again(self, tmp_path: Path) -> None:
+        self._durable()
+        async with self.open(tmp_path) as store:
+            id = store.id
+            await store.append("order-1", several(1), expected=0)
+        for _ in range(2):
+            async with self.open(tmp_path) as store:
+                assert store.id == id
+
     # --- several at once --------------------------------------------------------------------------------------------
 
     async def test_each_opening_sees_what_the_others_did(self, tmp_path: Path) -> None:
@@ -138,6 +162,8 @@ class OpeningsContract(ContractBase):
             second = await other.append("order-1", several(1), expected=2)
             assert second.position > first.position
             assert (await one.append("order-1", several(1), expected=3)).version == 4
+            assert one.id == other.id
+            assert await one.find(events[1].id) == await other.find(events[1].id) == (await whole(one))[1]
 
     async def test_an_append_of_another_opening_wakes_who_waits(self, tmp_path: Path) -> None:
         async with AsyncExitStack() as stack:
@@ -196,7 +222,7 @@ class OpeningsContract(ContractBase):
                     yield Fetch("select 1")  # a store whose folds run on the event loop lets others run here
                     time.sleep(0.002)
 
-            slow.attach("hold", hold)
+            await attached(slow, "hold", hold)
             held = asyncio.create_task(slow.append("held", several(2), expected=0))
             assert await asyncio.to_thread(begun.wait, self.patience)
             hurried = asyncio.create_task(quick.append("hurried", several(1), expected=0))
@@ -229,13 +255,28 @@ class OpeningsContract(ContractBase):
             stores = await self._openings(stack, tmp_path, OPENINGS)
             view = Seen(stores[0])
             await stores[0].work(view.create)
+            await stores[0].work(partial(view.write, 1))
 
             def count() -> Work[None]:
+                yield view.lock  # the first row; where there are several writers, it keeps the others off
                 rows = yield view.query
                 yield from view.write(len(rows) + 1)
 
             await self.soon(asyncio.gather(*(store.work(count) for store in stores for _ in range(10))))
-            assert await view.positions(stores[0]) == list(range(1, 10 * OPENINGS + 1))
+            assert await view.positions(stores[0]) == list(range(1, 10 * OPENINGS + 2))
+
+    async def test_one_opening_replaces_the_checkpoint_that_another_left(self, tmp_path: Path) -> None:
+        async with AsyncExitStack() as stack:
+            stores = await self._openings(stack, tmp_path, OPENINGS)
+
+            def count(position: int | None) -> Work[int | None]:
+                yield Fetch("select 1")
+                return (position or 0) + 1
+
+            await self.soon(
+                asyncio.gather(*(store.replace_checkpoint("seen", count) for store in stores for _ in range(10)))
+            )
+            assert await stores[0].checkpoint("seen") == 10 * OPENINGS
 
     async def test_a_moment_does_not_move_with_another_opening(self, tmp_path: Path) -> None:
         async with AsyncExitStack() as stack:

@@ -13,7 +13,7 @@ from twofold.events import Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Work
 from twofold.store import Progress, Store
-from twofold.testing.contract_base import ContractBase, Seen, happened, seen_by, several, whole
+from twofold.testing.contract_base import ContractBase, Seen, attached, happened, seen_by, several, whole
 
 
 class ViewsContract(ContractBase):
@@ -79,7 +79,7 @@ class ViewsContract(ContractBase):
             yield early.query
             raise ValueError("this fold always fails")
 
-        store.attach("middle", fail)
+        await attached(store, "middle", fail)
         store.attach("late", late.fold)
         with pytest.raises(ProjectionFailed) as caught:
             await store.append("order-1", several(1), expected=0)
@@ -88,6 +88,24 @@ class ViewsContract(ContractBase):
             assert await view.positions(store) == []
             assert await store.checkpoint(view.name) == 0
         assert await whole(store) == []
+
+    async def test_a_fold_without_a_checkpoint_fails_the_append(self, store: Store) -> None:
+        """It would fold the whole log into tables that are there, or that are another's by now."""
+        view = Seen(store)
+        await store.work(view.create)
+        store.attach("seen", view.fold)
+        for _ in range(2):
+            with pytest.raises(ProjectionFailed, match="checkpoint") as caught:
+                await store.append("order-1", several(1), expected=0)
+            assert caught.value.name == "seen"
+        assert await whole(store) == []
+        assert await view.positions(store) == []
+        await store.reset("seen", view.create)
+        first = await store.append("order-1", several(1), expected=0)
+        await store.promote("seen", view.fold, to="other", swap=view.drop)  # so it is given away
+        with pytest.raises(ProjectionFailed, match="checkpoint"):
+            await store.append("order-1", several(1), expected=1)
+        assert [recorded.position for recorded in await whole(store)] == [first.position]
 
     async def test_only_the_append_that_failed_fails(self, store: Store) -> None:
         """Wherever it stands among those that wait together."""
@@ -220,6 +238,47 @@ class ViewsContract(ContractBase):
         assert await store.checkpoint("seen") == progress.position
         assert await store.checkpoint("other") is None
 
+    async def test_a_checkpoint_is_replaced_together_with_the_work(self, store: Store) -> None:
+        view = Seen(store)
+        given: list[int | None] = []
+
+        def work(answer: int | None, position: int | None) -> Work[int | None]:
+            given.append(position)
+            yield from view.create() if position is None else view.write(position)
+            return answer
+
+        for answer in (0, 7, None):
+            given.clear()
+            await store.replace_checkpoint("seen", partial(work, answer))
+            assert await store.checkpoint("seen") == answer
+            assert given[-1] == {0: None, 7: 0, None: 7}[answer]
+        assert await view.positions(store) == [0, 7]
+
+    async def test_a_checkpoint_that_could_not_be_replaced_is_as_it_was(self, store: Store) -> None:
+        view = await seen_by(store)
+
+        def fail(position: int | None) -> Work[int | None]:
+            yield from view.write(1)
+            raise LookupError("no more")
+
+        for name in ("seen", "new"):
+            with pytest.raises(LookupError):
+                await store.replace_checkpoint(name, fail)
+        assert (await store.checkpoint("seen"), await store.checkpoint("new")) == (0, None)
+        assert await view.positions(store) == []
+
+    async def test_each_replaces_the_checkpoint_that_another_left(self, store: Store) -> None:
+        view = Seen(store)
+        await store.work(view.create)
+
+        def count(position: int | None) -> Work[int | None]:
+            yield from view.write(position or 0)
+            return (position or 0) + 1
+
+        await self.soon(asyncio.gather(*(store.replace_checkpoint("seen", count) for _ in range(30))))
+        assert await store.checkpoint("seen") == 30
+        assert await view.positions(store) == list(range(30))
+
     # --- work and reading -------------------------------------------------------------------------------------------
 
     async def test_work_sees_what_it_wrote_and_answers_what_comes_of_it(self, store: Store) -> None:
@@ -268,7 +327,7 @@ class ViewsContract(ContractBase):
         def wrong(events: Sequence[Recorded[bytes]]) -> Work[None]:
             yield Fetch("select * from nowhere")
 
-        store.attach("wrong", wrong)
+        await attached(store, "wrong", wrong)
         with pytest.raises(ProjectionFailed):
             await store.append("order-1", several(1), expected=0)
         assert await whole(store) == []
@@ -278,13 +337,15 @@ class ViewsContract(ContractBase):
         """Each reads a number and writes the next: none may read what another is about to change."""
         view = Seen(store)
         await store.work(view.create)
+        await store.work(partial(view.write, 1))
 
         def count() -> Work[None]:
+            yield view.lock  # the first row; where there are several writers, it keeps the others off
             rows = yield view.query
             yield from view.write(len(rows) + 1)
 
         await self.soon(asyncio.gather(*(store.work(count) for _ in range(30))))
-        assert await view.positions(store) == list(range(1, 31))
+        assert await view.positions(store) == list(range(1, 32))
 
     async def test_a_moment_does_not_move(self, store: Store) -> None:
         view = await seen_by(store)

@@ -30,7 +30,7 @@ from twofold.sql import Fetch, Fold, Row, Work
 T = TypeVar("T")
 
 APPLICATION_ID = 0x2F01D  # marks a file as ours, in SQLite's own header field
-SCHEMAS = ("schema.sql",)  # the n-th script brings a file from schema n to n + 1
+SCHEMAS = ("schema.sql", "schema_2.sql")  # the n-th script brings a file from schema n to n + 1
 BUSY_MILLISECONDS = 5_000  # how long to wait for another process before saying StoreBusy
 CACHE_KIBIBYTES = 32_768  # SQLite's default of 2 MiB costs the writer more than anything else
 JOURNAL_BYTES = 64 * 2**20  # to which a write-ahead log shrinks again that has grown behind a long read
@@ -170,13 +170,17 @@ class Connection:
         raw = self._raw
         with self.transaction():
             for script in SCHEMAS[self._schema(path) :]:
-                self.run(resources.files(__package__ or "").joinpath(script).read_text("utf-8"))
+                self.run_script(script)
             raw.pragma("application_id", APPLICATION_ID)
             raw.pragma("user_version", len(SCHEMAS))
 
     def run(self, sql: str, parameters: Sequence[object] = ()) -> None:
         """Run a statement that answers nothing."""
         self._raw.execute(sql, parameters)
+
+    def run_script(self, name: str) -> None:
+        """Run one of the scripts that stand beside this file."""
+        self.run(resources.files(__package__ or "").joinpath(name).read_text("utf-8"))
 
     def run_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """Run a statement once for each row of parameters."""

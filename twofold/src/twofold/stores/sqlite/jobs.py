@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from twofold.adoption import answers, check_fit
 from twofold.errors import Conflict, EventIdTaken, IdempotencyKeyReused, TwofoldError
-from twofold.events import NewEvent, Receipt
+from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fold
 from twofold.store import Progress, Remembered, Snapshot
+from twofold.stores.rows import microseconds, recorded_from, recorded_of, row_of
 from twofold.stores.sqlite.driver import Connection, DuplicateError, drive_fold
-from twofold.stores.sqlite.rows import INSERT, READ_ALL, microseconds, recorded_from, recorded_of, row_of
+from twofold.stores.sqlite.rows import INSERT, READ_ALL
 from twofold.stores.sqlite.writer import Refused, Transaction, checkpoint, save_checkpoint
 
 LAST_OF_STREAM = "select version, position from event where stream = ? order by version desc limit 1"
 FIND = "select stream, version, position from event where id = ?"
 RECALL = "select fingerprint, stream, version, position, refusal from idempotency where key = ?"
 REMEMBER = """
-    insert into idempotency (key, fingerprint, stream, version, position, refusal, recorded_at)
+    insert or replace into idempotency (key, fingerprint, stream, version, position, refusal, recorded_at)
     values (?, ?, ?, ?, ?, ?, ?)
 """
 SAVE_SNAPSHOT = """
@@ -54,17 +56,15 @@ def append(
 
     head, at = transaction.head, transaction.at
     size = len(events)
-    rows = [row_of(event, stream, version + n, head + n, at) for n, event in enumerate(events, start=1)]
+    added = [recorded_of(event, stream, version + n, head + n, at) for n, event in enumerate(events, start=1)]
     try:
-        connection.run_many(INSERT, rows)
+        connection.run_many(INSERT, [row_of(event) for event in added])
     except DuplicateError as error:  # the versions were looked at above, so it is an id
         repeated = _repeated(connection, stream, events)
         if isinstance(repeated, Receipt):  # all are there, so the first row was refused already: nothing was written
             return repeated
         raise EventIdTaken(stream) from error
-    transaction.appended += [
-        recorded_of(event, stream, version + n, head + n, at) for n, event in enumerate(events, start=1)
-    ]
+    transaction.appended += added
     transaction.head += size
     receipt = Receipt(stream, version + size, head + size if size else position)
     if idempotency is not None:
@@ -84,6 +84,27 @@ def _repeated(connection: Connection, stream: str, events: Sequence[NewEvent]) -
     return Receipt(stream, version, position, repeated=True)
 
 
+def adopt(transaction: Transaction, events: Sequence[Recorded[bytes]]) -> Refused | None:
+    """Add the events of another log as they are there, and what their appends were answered."""
+    connection = transaction.connection
+    streams = {event.stream for event in events}
+    last_of = {stream: connection.get(LAST_OF_STREAM, (stream,)) for stream in streams}
+    try:
+        check_fit(events, transaction.head, {stream: last[0] for stream, last in last_of.items() if last is not None})
+    except TwofoldError as refusal:
+        return Refused(refusal)
+    for event in events:
+        if connection.get(FIND, (event.id.bytes,)) is not None:
+            return Refused(EventIdTaken(event.stream))
+    last = [recorded_from(row) for row in connection.rows(READ_ALL, (transaction.head - 1, 1))]
+    connection.run_many(INSERT, [row_of(event) for event in events])
+    for answered in answers(events, last[0] if last else None):
+        if answered.replaces(recall(connection, answered.answer.idempotency.key)):
+            remember(transaction, answered.answer)
+    transaction.head = events[-1].position
+    return None
+
+
 def recall(connection: Connection, key: str) -> Remembered | None:
     """What is kept under an idempotency key."""
     row = connection.get(RECALL, (key,))
@@ -95,7 +116,7 @@ def recall(connection: Connection, key: str) -> Remembered | None:
 
 
 def remember(transaction: Transaction, answer: Remembered) -> None:
-    """Keep an answer under its key, which must be free."""
+    """Keep an answer under its key, in place of what is there: who must not, looks before."""
     receipt = answer.receipt
     transaction.connection.run(
         REMEMBER,

@@ -13,15 +13,18 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
+from uuid import UUID
 
+from twofold.adoption import check_events
 from twofold.errors import EventUnreadable, StoreClosed, StoreRefused
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
-from twofold.store import LARGEST, Moment, Progress, Remembered, Snapshot, bounded, check_append, check_texts
+from twofold.store import LARGEST, Moment, Progress, Remembered, Snapshot, bounded, check_append, check_names
+from twofold.stores.rows import recorded_from
 from twofold.stores.sqlite import jobs
 from twofold.stores.sqlite.driver import Connection, DriverError, drive, translated
-from twofold.stores.sqlite.rows import READ_ALL, READ_STREAM, recorded_from
+from twofold.stores.sqlite.rows import READ_ALL, READ_ONE, READ_STREAM
 from twofold.stores.sqlite.writer import Transaction, Writer, checkpoint, head, save_checkpoint
 
 T = TypeVar("T")
@@ -31,6 +34,7 @@ POLL_SECONDS = 0.05  # how late an append of another process may be noticed
 
 
 class _Opened(NamedTuple):
+    id: UUID
     writer: Writer
     writing: Connection  # the writer's own
     reading: Connection  # the event loop's
@@ -58,10 +62,12 @@ class SqliteStore:
                 stack.callback(connection.close)
                 connections.append(connection)
             writing, reading, scanning = connections
+            with translated():
+                id = UUID(bytes=reading.get("select id from log"))
             if self._opened is not None:  # nobody would close the first writer any more
                 raise StoreRefused(f"this store of {self._path} is open already; make another for a second opening")
             scanner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="twofold-sqlite-scan")
-            self._opened = _Opened(Writer(writing, self._wake), writing, reading, scanning, scanner)
+            self._opened = _Opened(id, Writer(writing, self._wake), writing, reading, scanning, scanner)
             stack.pop_all()  # all are open: from now on __aexit__ closes them
         return self
 
@@ -97,6 +103,11 @@ class SqliteStore:
 
     # --- the log ----------------------------------------------------------------------------------------------------
 
+    @property
+    def id(self) -> UUID:
+        """See EventStore.id."""
+        return self._open.id
+
     async def append(
         self,
         stream: str,
@@ -109,12 +120,21 @@ class SqliteStore:
         writer = self._open.writer
         check_append(stream, events, idempotency)
         return await writer.submit(
-            lambda transaction: jobs.append(transaction, stream, events, expected, idempotency), stream
+            lambda transaction: jobs.append(transaction, stream, events, expected, idempotency),
+            stream,
+            events[0].metadata.message_id if events else None,
         )
+
+    async def adopt(self, events: Sequence[Recorded[bytes]]) -> None:
+        """See EventStore.adopt."""
+        writer = self._open.writer
+        check_events(events)
+        if events:
+            await writer.submit(lambda transaction: jobs.adopt(transaction, events), "an adoption")
 
     async def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
         """See EventStore.read."""
-        check_texts(stream)
+        check_names(stream)
         after, last = bounded(after), LARGEST if until is None else bounded(until)
         while True:
             rows = await self.rows(Fetch(READ_STREAM, (stream, after, last, PAGE)))
@@ -140,6 +160,11 @@ class SqliteStore:
                 return
             after, left = rows[-1][0], left - len(rows)
             await asyncio.sleep(0)
+
+    async def find(self, id: UUID) -> Recorded[bytes] | None:
+        """See EventStore.find."""
+        rows = await self.rows(Fetch(READ_ONE, (id.bytes,)))
+        return recorded_from(rows[0]) if rows else None
 
     async def head(self) -> int:
         """See EventStore.head."""
@@ -185,26 +210,26 @@ class SqliteStore:
     async def recall(self, key: str) -> Remembered | None:
         """See IdempotencyStore.recall."""
         reading = self._open.reading
-        check_texts(key)
+        check_names(key)
         with translated():
             return jobs.recall(reading, key)
 
     async def refuse(self, idempotency: Idempotency, refusal: bytes) -> Remembered:
         """See IdempotencyStore.refuse."""
         writer = self._open.writer
-        check_texts(idempotency.key, idempotency.fingerprint)
+        check_names(idempotency.key, idempotency.fingerprint)
         return await writer.submit(lambda transaction: jobs.refuse(transaction, idempotency, refusal), "a refusal")
 
     async def load_snapshot(self, stream: str) -> Snapshot | None:
         """See SnapshotStore.load_snapshot."""
-        check_texts(stream)
+        check_names(stream)
         sql = "select version, position, schema, state from snapshot where stream = ?"
         rows = await self.rows(Fetch(sql, (stream,)))
         return Snapshot(*rows[0]) if rows else None
 
     async def save_snapshot(self, stream: str, snapshot: Snapshot) -> None:
         """See SnapshotStore.save_snapshot."""
-        check_texts(stream)
+        check_names(stream)
         await self._open.writer.submit(
             lambda transaction: jobs.save_snapshot(transaction, stream, snapshot), f"a snapshot of {stream}"
         )
@@ -227,6 +252,19 @@ class SqliteStore:
             if not only_new or checkpoint(transaction.connection, name) is None:
                 drive(transaction.connection, work())
                 save_checkpoint(transaction.connection, name, 0)
+
+        await self._open.writer.submit(run, name)
+
+    async def replace_checkpoint(self, name: str, work: Callable[[int | None], Work[int | None]]) -> None:
+        """See ViewStore.replace_checkpoint."""
+
+        def run(transaction: Transaction) -> None:
+            connection = transaction.connection
+            position = drive(connection, work(checkpoint(connection, name)))
+            if position is None:
+                connection.run("delete from checkpoint where name = ?", (name,))
+            else:
+                save_checkpoint(connection, name, position)
 
         await self._open.writer.submit(run, name)
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 from twofold.errors import (
     OutcomeUnknown,
@@ -28,8 +29,9 @@ from twofold.errors import (
 )
 from twofold.events import Recorded
 from twofold.sql import Fold
+from twofold.stores.rows import recorded_from
 from twofold.stores.sqlite.driver import Connection, DriverError, drive_fold, in_doubt, translate
-from twofold.stores.sqlite.rows import READ_ALL, recorded_from
+from twofold.stores.sqlite.rows import READ_ALL
 
 T = TypeVar("T")
 log = logging.getLogger("twofold.sqlite")
@@ -62,10 +64,11 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job(Generic[T]):
-    """Something to do in a transaction. `run` may be called more than once; `subject` names it in an error."""
+    """Something to do in a transaction. `run` may be called more than once; the others name it in an error."""
 
     run: Callable[[Transaction], T | Refused]
     subject: str
+    message_id: UUID | None
     outcome: asyncio.Future[T]
 
 
@@ -106,10 +109,12 @@ class Writer:
         if self._stuck is not None:
             raise self._stuck
 
-    async def submit(self, run: Callable[[Transaction], T | Refused], subject: str) -> T:
+    async def submit(
+        self, run: Callable[[Transaction], T | Refused], subject: str, message_id: UUID | None = None
+    ) -> T:
         """Have the job done and committed. Raises what it raises, or why it could not be committed."""
         self.check()
-        job: Job[T] = Job(run, subject, self._loop.create_future())
+        job: Job[T] = Job(run, subject, message_id, self._loop.create_future())
         self._queue.put(job)
         return await job.outcome
 
@@ -199,12 +204,13 @@ class Writer:
             return
         connection = self._connection
         for name, fold in self._folds.items():
-            reached = checkpoint(connection, name) or 0
+            reached = self._reached(name)
             missed = appended[0].position - 1 - reached  # what others appended without this fold
             if missed > CATCH_UP:
                 raise _FarBehind
+            adopted = appended[-1].position - appended[0].position >= len(appended)  # by a job between two appends
             events = appended
-            if missed:  # or fewer than none, where another job of the group has brought the fold further
+            if missed or adopted:  # or fewer than none, where another job of the group has brought the fold further
                 events = [recorded_from(row) for row in connection.rows(READ_ALL, (reached, -1))]
             if missed > 0:
                 self._fold_missed(name, fold, events)
@@ -220,12 +226,20 @@ class Writer:
             behind = True
             while behind:
                 with connection.transaction():
-                    reached = checkpoint(connection, name) or 0
+                    reached = self._reached(name)
                     events = [recorded_from(row) for row in connection.rows(READ_ALL, (reached, CATCH_UP))]
                     behind = bool(events)
                     if events:
                         self._fold_missed(name, fold, events)
                         save_checkpoint(connection, name, events[-1].position)
+
+    def _reached(self, name: str) -> int:
+        """The checkpoint of an attached fold; without one its tables are another's by now, or never were."""
+        reached = checkpoint(self._connection, name)
+        if reached is None:
+            self._stuck = ProjectionFailed(name, "it has no checkpoint here")
+            raise self._stuck
+        return reached
 
     def _fold_missed(self, name: str, fold: Fold, events: Sequence[Recorded[bytes]]) -> None:
         """Fold what others appended; if that cannot be done no append can, and `check_folds` tells it."""
@@ -245,7 +259,7 @@ class Writer:
             self._failure = failure
             log.critical("the store stops writing: %s", failure)
         if committing and not isinstance(failure, StoreUnavailable):
-            return [(job, None, OutcomeUnknown(job.subject, str(failure))) for job in jobs]
+            return [(job, None, OutcomeUnknown(job.subject, str(failure), job.message_id)) for job in jobs]
         return [(job, None, type(failure)(*failure.args)) for job in jobs]
 
     # --- on the event loop ------------------------------------------------------------------------------------------

@@ -1,0 +1,192 @@
+"""Parked events at a terminal: which there are, why, and what happens next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+
+import msgspec
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from twofold.cli.listing import EventLine, line_of
+from twofold.cli.statuses import duration
+from twofold.cli.subscriptions import Opening, find, names_in
+from twofold.cli.terminal import print_json, printable
+from twofold.errors import TwofoldError
+from twofold.events import Recorded
+from twofold.parked import Letter, Parked, event_at
+
+
+class LetterMissing(TwofoldError):
+    """An event is not parked, or not so that what was asked can be done to it."""
+
+
+class LetterLine(msgspec.Struct, frozen=True, rename="camel"):
+    """A letter as `--json` prints it."""
+
+    name: str
+    sequence: str
+    position: int
+    partition: int
+    attempts: int
+    error: str
+    parked_at: datetime
+    retry_at: datetime | None
+    skipped: str | None
+    overtaken: bool
+
+
+class Shown(msgspec.Struct, frozen=True, rename="camel"):
+    """A parked event with its letters, one for each sequence that it is of, as `--json` prints them."""
+
+    event: EventLine
+    letters: Sequence[LetterLine]
+
+
+async def list_letters(opening: Opening, url: str, name: str | None, *, json: bool) -> None:
+    """Print the letters of a subscription, or of all, by sequence. Raises StoreRefused, ProjectionUnknown."""
+    async with opening(url) as views:
+        parked = Parked(views.store)
+        names = [(await find(views, name)).name] if name is not None else await names_in(views.store)
+        letters = [letter for each in names for letter in await parked.letters(each)]
+    if json:
+        for letter in letters:
+            print_json(msgspec.json.encode(_line(letter)))
+        return
+    console = Console(highlight=False)
+    for each in names:
+        own = [letter for letter in letters if letter.name == each]
+        if own:
+            console.print(_table(each, own))
+    if not letters:
+        console.print(Text("Nothing is parked" if name is None else f"Nothing of {printable(names[0])} is parked"))
+
+
+async def show_letter(opening: Opening, url: str, name: str, position: int, *, json: bool) -> None:
+    """Print a parked event as it stands in the log, and why it is parked. Raises LetterMissing."""
+    async with opening(url) as views:
+        found = await find(views, name)
+        letters = await letters_at(Parked(views.store), found.name, position)
+        event = await event_at(views.store, position)
+    if json:
+        print_json(msgspec.json.encode(Shown(line_of(event), [_line(letter) for letter in letters])))
+    else:
+        console = Console(highlight=False)
+        console.print(_event(event))
+        for letter in letters:
+            console.print()
+            console.print(_letter(letter))
+
+
+async def letters_at(parked: Parked, name: str, position: int) -> list[Letter]:
+    """The letters of an event, one for each of its sequences. Raises LetterMissing if there are none."""
+    letters = [letter for letter in await parked.letters(name) if letter.position == position]
+    if not letters:
+        raise LetterMissing(f"event {position} is not parked in {name}; `parked {name}` lists what is")
+    return letters
+
+
+# --- how it looks ---------------------------------------------------------------------------------------------------
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)
+
+
+def _line(letter: Letter) -> LetterLine:
+    return LetterLine(
+        name=letter.name,
+        sequence=letter.sequence,
+        position=letter.position,
+        partition=letter.partition,
+        attempts=letter.attempts,
+        error=letter.error,
+        parked_at=_moment(letter.parked_at),
+        retry_at=None if letter.retry_at is None else _moment(letter.retry_at),
+        skipped=letter.skipped,
+        overtaken=bool(letter.overtaken),
+    )
+
+
+def _table(name: str, letters: Sequence[Letter]) -> RenderableType:
+    """A row for each sequence that waits, and one for each letter that was skipped."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("Sequence", overflow="fold")
+    for heading in ("First", "Events", "Attempts"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Next", no_wrap=True)
+    table.add_column("Why", overflow="fold", ratio=1)
+    for sequence, own in groupby(letters, lambda letter: letter.sequence):
+        waiting: list[Letter] = []
+        for letter in own:
+            if letter.skipped is None:
+                waiting.append(letter)
+            else:
+                why = Text(printable(letter.skipped))
+                table.add_row(_cyan(sequence), str(letter.position), "1", str(letter.attempts), "skipped", why)
+        if waiting:
+            first = waiting[0]
+            # What cannot be read is parked once in each part of the subscription.
+            number = str(len({letter.position for letter in waiting}))
+            why = Text(printable(first.error), "red")
+            table.add_row(_cyan(sequence), str(first.position), number, str(first.attempts), _next(first), why)
+    return Group(Text(printable(name), "bold"), table)
+
+
+def _cyan(text: str) -> Text:
+    return Text(printable(text), "cyan")
+
+
+def _next(letter: Letter) -> str:
+    """When a letter is tried again."""
+    if letter.skipped is not None:
+        return "skipped"
+    if letter.retry_at is None:
+        return "when asked" if letter.attempts else "after the one before"
+    seconds = letter.retry_at / 1e6 - time.time()
+    return f"in {duration(seconds)}" if seconds > 0 else "now"
+
+
+def _grid(rows: Sequence[tuple[str, Text]]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(name, value)
+    return grid
+
+
+def _event(event: Recorded[bytes]) -> Table:
+    metadata = event.metadata
+    return _grid(
+        [
+            ("Position", Text(str(event.position))),
+            ("Stream", Text(printable(event.stream), "cyan")),
+            ("Version", Text(str(event.version))),
+            ("Type", Text(printable(event.type), "bold").append(f" (schema {event.schema})", "dim")),
+            ("Data", Text(printable(event.data.decode(errors="replace")))),
+            ("At", Text(f"{metadata.at:%Y-%m-%d %H:%M:%S}, recorded {event.recorded_at:%Y-%m-%d %H:%M:%S}")),
+            ("Correlation", Text(str(metadata.correlation_id))),
+            ("Actor", Text(printable(metadata.actor or "-"))),
+        ]
+    )
+
+
+def _letter(letter: Letter) -> Table:
+    rows = [
+        ("Sequence", _cyan(letter.sequence)),
+        ("Parked", Text(f"{_moment(letter.parked_at):%Y-%m-%d %H:%M:%S}")),
+        ("Attempts", Text(str(letter.attempts))),
+        ("Error", Text(printable(letter.error), "red")),
+    ]
+    if letter.skipped is None:
+        rows.append(("Next", Text(_next(letter))))
+    else:
+        rows.append(("Skipped", Text(printable(letter.skipped), "yellow")))
+        undo = "no: later events of its sequence were folded" if letter.overtaken else "yes"
+        rows.append(("Can be undone", Text(undo)))
+    return _grid(rows)

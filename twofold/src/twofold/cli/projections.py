@@ -1,0 +1,187 @@
+"""The commands `projections` and `parked`, for `twofold` and for any application that says how it opens its views.
+
+What they do is imported when a command is run, so that those who only mount them do not wait for SQLAlchemy.
+"""
+# ruff: noqa: PLC0415 - see above
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from twofold.cli.terminal import JsonFlag, complain, confirmed
+
+if TYPE_CHECKING:
+    from twofold.cli.subscriptions import Opening
+
+DEFAULT = "list"
+
+StoreOption = Annotated[
+    str, typer.Option(envvar="TWOFOLD_STORE", metavar="URL", help="The store: sqlite:///path or postgresql://...")
+]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The projection, as `projections` lists it.")]
+PositionArgument = Annotated[int, typer.Argument(metavar="POSITION", min=1, help="The event's position in the log.")]
+SequenceOption = Annotated[
+    str | None, typer.Option(metavar="SEQUENCE", help="Only in this sequence.", show_default=False)
+]
+
+
+class _ListsByDefault(TyperGroup):
+    """A group that lists where no command of it is named, so that `parked NAME` stands beside `parked show NAME 7`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See TyperGroup.parse_args."""
+        known = {*self.commands, *ctx.help_option_names}
+        return super().parse_args(ctx, args if args and args[0] in known else [DEFAULT, *args])
+
+
+def mount(app: typer.Typer, opening: Opening, *, store: str | None = None, with_code: bool = True) -> None:
+    """Add the commands to an application.
+
+    `store` is the URL used where none is given; None if one must be given. Without the code of the projections,
+    nothing can be folded: what would fold is left out.
+    """
+    default: Any = ... if store is None else store  # Typer's sign for what must be given
+    projections = _group("How projections stand; pause them, let them go on.")
+    parked = _group("Events that projections could not pass; what to do about them.")
+    _add_looking(projections, parked, opening, default)
+    _add_steering(projections, parked, opening, default)
+    if with_code:
+        _add_folding(projections, parked, opening, default)
+    app.add_typer(projections, name="projections")
+    app.add_typer(parked, name="parked")
+
+
+def _group(purpose: str) -> typer.Typer:
+    return typer.Typer(cls=_ListsByDefault, help=purpose, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _add_looking(projections: typer.Typer, parked: typer.Typer, opening: Opening, default: Any) -> None:
+    @projections.command(DEFAULT)
+    def list_projections(
+        *,
+        watch: Annotated[bool, typer.Option("--watch", help="Refresh every second, with pace, until Ctrl-C.")] = False,
+        check: Annotated[
+            bool, typer.Option("--check", help="Exit code 1 if one stands still or has parked events.")
+        ] = False,
+        store: StoreOption = default,
+        json: JsonFlag = False,
+    ) -> None:
+        """List how all projections stand; what is done where no command is named."""
+        from twofold.cli.statuses import print_statuses
+
+        healthy = asyncio.run(print_statuses(opening, store, watch=watch, json=json))
+        raise typer.Exit(1 if check and not healthy else 0)
+
+    @parked.command(DEFAULT)
+    def list_parked(
+        *,
+        name: Annotated[
+            str | None, typer.Argument(metavar="NAME", help="The projection; all if none.", show_default=False)
+        ] = None,
+        store: StoreOption = default,
+        json: JsonFlag = False,
+    ) -> None:
+        """List what is parked, by sequence; what is done where no command is named."""
+        from twofold.cli.letters import list_letters
+
+        asyncio.run(list_letters(opening, store, name, json=json))
+
+    @parked.command()
+    def show(
+        *, name: NameArgument, position: PositionArgument, store: StoreOption = default, json: JsonFlag = False
+    ) -> None:
+        """Show a parked event as it stands in the log, and why it is parked."""
+        from twofold.cli.letters import show_letter
+
+        asyncio.run(show_letter(opening, store, name, position, json=json))
+
+
+def _add_steering(projections: typer.Typer, parked: typer.Typer, opening: Opening, default: Any) -> None:
+    @projections.command()
+    def pause(
+        *,
+        name: NameArgument,
+        reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for whoever looks at it later.")],
+        store: StoreOption = default,
+        json: JsonFlag = False,
+    ) -> None:
+        """Let nobody go on with a projection until it is resumed."""
+        from twofold.cli import subscriptions
+
+        asyncio.run(subscriptions.pause(opening, store, name, reason, json=json))
+
+    @projections.command()
+    def resume(*, name: NameArgument, store: StoreOption = default, json: JsonFlag = False) -> None:
+        """Go on with a projection that was paused, or that failed."""
+        from twofold.cli import subscriptions
+
+        asyncio.run(subscriptions.resume(opening, store, name, json=json))
+
+    @parked.command()
+    def skip(
+        *,
+        name: NameArgument,
+        position: PositionArgument,
+        reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for whoever looks at it later.")],
+        sequence: SequenceOption = None,
+        store: StoreOption = default,
+        json: JsonFlag = False,
+    ) -> None:
+        """Leave the first event of a parked sequence out; those behind it are tried soon."""
+        from twofold.cli.draining import skip_letter
+
+        asyncio.run(skip_letter(opening, store, name, position, sequence=sequence, reason=reason, json=json))
+
+    @parked.command("undo-skip")
+    def undo(
+        *,
+        name: NameArgument,
+        position: PositionArgument,
+        sequence: SequenceOption = None,
+        store: StoreOption = default,
+        json: JsonFlag = False,
+    ) -> None:
+        """Take a skipped event back into its sequence, unless later ones were folded since."""
+        from twofold.cli.draining import undo_skip
+
+        asyncio.run(undo_skip(opening, store, name, position, sequence=sequence, json=json))
+
+
+def _add_folding(projections: typer.Typer, parked: typer.Typer, opening: Opening, default: Any) -> None:
+    @projections.command()
+    def reset(
+        *,
+        name: NameArgument,
+        yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+        store: StoreOption = default,
+        json: JsonFlag = False,
+    ) -> None:
+        """Empty a projection and begin anew, parked events included; queries see it grow. It is resumed if paused."""
+        from twofold.cli import subscriptions
+
+        question = f"Empty {name} and fold the whole log again? Queries find it unfinished meanwhile"
+        if not yes and not confirmed(question):
+            complain("not confirmed, so nothing was done")
+            raise typer.Exit(1)
+        asyncio.run(subscriptions.reset(opening, store, name, json=json))
+
+    @parked.command()
+    def retry(
+        *,
+        name: NameArgument,
+        sequence: SequenceOption = None,
+        position: Annotated[
+            int | None, typer.Option(min=1, metavar="P", help="Only the sequences of this event.", show_default=False)
+        ] = None,
+        store: StoreOption = default,
+        json: JsonFlag = False,
+    ) -> None:
+        """Fold what is parked, each sequence in its order, with this code. Exit code 1 if something is left."""
+        from twofold.cli.draining import retry_letters
+
+        drained = retry_letters(opening, store, name, sequence=sequence, position=position, json=json)
+        raise typer.Exit(0 if asyncio.run(drained) else 1)

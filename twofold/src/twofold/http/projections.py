@@ -1,0 +1,276 @@
+"""The operator's part of an API: how projections stand, pause and resume, and what to do about parked events.
+
+Whoever can reach it can do it, so an application serves the changes only where it trusts all who can reach it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import partial
+from typing import TypeVar, cast
+
+import msgspec
+from msgspec import UNSET, Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from twofold.claims import Claims
+from twofold.errors import EventUnreadable, Fault, ProjectionUnknown, ValidationFailed
+from twofold.http.answers import encode, json_response
+from twofold.http.letters import (
+    Nothing,
+    ParkedEvent,
+    ParkedLetters,
+    Pause,
+    Projections,
+    Retried,
+    RetriedSequences,
+    Retry,
+    Skip,
+    UndoSkip,
+    as_text,
+    cursor_of,
+    logged,
+    place,
+    place_of,
+    standing,
+    told,
+)
+from twofold.http.openapi import Handler, Operation, Parameter
+from twofold.http.problems import Problem
+from twofold.http.requests import Parameters, read_body, read_json
+from twofold.letters import Letter
+from twofold.overview import overview
+from twofold.parked import Parked, event_at
+from twofold.sql import Work
+from twofold.store import LARGEST
+from twofold.views import View, Views, identity
+
+S = TypeVar("S", bound=Struct)
+
+MAX_BODY = 65_536  # bytes
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+
+
+class ProjectionsApi:
+    """The handlers, over the views of an application."""
+
+    def __init__(self, views: Views, *, changes: bool) -> None:
+        """Without `changes` they only tell."""
+        self._views = views
+        self._changes = changes
+        self._store = views.store
+        self._claims = Claims(views.store.dialect)
+        self._parked = Parked(views.store)
+
+    async def list(self, request: Request) -> Response:
+        """GET /projections."""
+        Parameters(request, ()).check()
+        names = {identity(view): view.name for view in self._views.all.values()}
+        statuses = await overview(self._store, self._views)
+        return json_response(
+            encode(Projections([standing(each, names.get(each.name, each.name)) for each in statuses]))
+        )
+
+    async def pause(self, request: Request) -> Response:
+        """POST /projections/{name}/pause."""
+        asked = await self._asked(request, Pause)
+        name, _ = await self._find(request)
+        await self._store.work(partial(self._claims.pause, name, as_text(asked.reason)))
+        return Response(status_code=204)
+
+    async def resume(self, request: Request) -> Response:
+        """POST /projections/{name}/resume."""
+        await self._asked(request, Nothing)
+        name, _ = await self._find(request)
+        await self._store.work(partial(self._claims.resume, name))
+        return Response(status_code=204)
+
+    async def letters(self, request: Request) -> Response:
+        """GET /projections/{name}/parked."""
+        parameters = Parameters(request, ("limit", "cursor"))
+        limit = parameters.whole("limit", "Limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT)
+        after = parameters.read("cursor", "Cursor", "one that was given for this list", place_of)
+        parameters.check()
+        name, _ = await self._find(request)
+        letters = sorted(await self._parked.letters(name), key=place)
+        page = [letter for letter in letters if after is None or place(letter) > after][: limit + 1]
+        cursor = cursor_of(page[limit - 1]) if len(page) > limit else None
+        return json_response(encode(ParkedLetters([told(letter) for letter in page[:limit]], cursor)))
+
+    async def letter(self, request: Request) -> Response:
+        """GET /projections/{name}/parked/{position}."""
+        Parameters(request, ()).check()
+        name, _ = await self._find(request)
+        position = min(int(request.path_params["position"]), LARGEST)
+        letters = await self._letters_at(name, position)
+        try:
+            event, unreadable = logged(await event_at(self._store, position)), None
+        except EventUnreadable as error:
+            event, unreadable = None, str(error)
+        return json_response(encode(ParkedEvent(event, unreadable, [told(letter) for letter in letters])))
+
+    async def retry(self, request: Request) -> Response:
+        """POST /projections/{name}/parked/retry: each sequence in its order, with the code of this process."""
+        asked = await self._asked(request, Retry)
+        name, view = await self._find(request)
+        if view is None:
+            raise Problem(409, "projection-code-missing", "This application has no code of that projection")
+        waiting = sorted(await self._parked.letters(name), key=lambda letter: letter.position)
+        parts = dict.fromkeys(
+            (letter.partition, letter.sequence)
+            for letter in waiting
+            if letter.skipped is None and asked.sequence in (UNSET, letter.sequence)
+        )
+        if not parts and asked.sequence is not UNSET:
+            raise Problem(404, "letter-unknown", "Nothing of this sequence is parked")
+        subscriber = self._views.subscriber(view)
+        done = [
+            Retried(sequence, partition, *await self._parked.retry(subscriber, partition, sequence))
+            for partition, sequence in parts
+        ]
+        return json_response(encode(RetriedSequences(done)))
+
+    async def skip(self, request: Request) -> Response:
+        """POST /projections/{name}/parked/skip: only the first event of a sequence that waits can be left out."""
+        asked = await self._asked(request, Skip)
+        name, _ = await self._find(request)
+        letters = await self._letters_at(name, asked.position, asked.sequence)
+
+        def work() -> Work[None]:
+            for letter in letters:  # an event that cannot be read has one in each part of the projection
+                yield from self._parked.leave_out(letter, as_text(asked.reason))
+
+        await self._store.work(work)
+        return Response(status_code=204)
+
+    async def undo_skip(self, request: Request) -> Response:
+        """POST /projections/{name}/parked/undo-skip."""
+        asked = await self._asked(request, UndoSkip)
+        name, _ = await self._find(request)
+        letters = await self._letters_at(name, asked.position, asked.sequence)
+
+        def work() -> Work[None]:
+            for letter in letters:
+                yield from self._parked.take_back(letter)
+
+        await self._store.work(work)
+        return Response(status_code=204)
+
+    # --- what they share ----------------------------------------------------------------------------------------------
+
+    async def _asked(self, request: Request, kind: type[S]) -> S:
+        """The body of a change. Raises a Problem where changes are not served, ValidationFailed."""
+        Parameters(request, ()).check()
+        body = await read_body(request, limit=MAX_BODY)
+        if not self._changes:
+            raise Problem(403, "operators-only", "Changes are served only where the service listens on loopback")
+        read = read_json(request, body, optional=kind in (Nothing, Retry))
+        if isinstance(read, dict):
+            members = cast("dict[str, object]", read)
+            read = {name: _whole(value) for name, value in members.items()}
+        try:
+            return msgspec.convert(read, kind)
+        except msgspec.ValidationError as error:
+            raise ValidationFailed([Fault(str(error), "", "type")]) from None
+
+    async def _find(self, request: Request) -> tuple[str, View | None]:
+        """A subscription by its name in the code or in the store, with its view if there is code of it.
+
+        Raises ProjectionUnknown, and a Problem for a view that is inline.
+        """
+        asked: str = request.path_params["name"]
+        known = {row[0] for row in await self._store.rows(self._claims.names())}
+        for view in self._views.all.values():
+            if asked in (view.name, identity(view)):
+                if view in self._views.inline:
+                    text = "This projection is inline: it cannot stand still, and nothing of it is parked"
+                    raise Problem(409, "projection-inline", text)
+                if identity(view) in known:
+                    return identity(view), view
+        if asked in known:
+            return asked, None
+        raise ProjectionUnknown(asked, sorted({*self._views.all, *known}))
+
+    async def _letters_at(self, name: str, position: int, sequence: str | None = None) -> Sequence[Letter]:
+        letters = [
+            letter
+            for letter in await self._parked.letters(name)
+            if letter.position == position and sequence in (None, letter.sequence)
+        ]
+        if not letters:
+            raise Problem(404, "letter-unknown", "This event is not parked there")
+        return letters
+
+
+def operations(api: ProjectionsApi) -> Sequence[Operation]:
+    """What the operator's part can do."""
+    name = Parameter("name", "path", {"type": "string", "minLength": 1}, "The projection's name.")
+    position = Parameter("position", "path", {"type": "integer", "minimum": 1, "maximum": LARGEST}, "In the log.")
+    limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+    paging = (
+        Parameter("limit", "query", limit, "The most letters on a page."),
+        Parameter("cursor", "query", {"type": "string"}, "Where the page before ended, as its answer said."),
+    )
+
+    def change(path: str, called: str, summary: str, handler: Handler, body: type) -> Operation:
+        return Operation(
+            "POST",
+            f"/projections/{{name}}/{path}",
+            called,
+            summary,
+            handler,
+            answers={200: RetriedSequences} if body is Retry else {204: None},
+            problems=(400, 403, 404, 408, 409, 413, 415, 503),
+            parameters=(name,),
+            body=body,
+            body_optional=body in (Nothing, Retry),
+        )
+
+    return [
+        Operation(
+            "GET",
+            "/projections",
+            "getProjections",
+            "Get how all projections stand",
+            api.list,
+            answers={200: Projections},
+            problems=(400, 503),
+        ),
+        change("pause", "pauseProjection", "Let a projection stand still", api.pause, Pause),
+        change(
+            "resume", "resumeProjection", "Go on with a projection that is paused or has failed", api.resume, Nothing
+        ),
+        Operation(
+            "GET",
+            "/projections/{name}/parked",
+            "getParked",
+            "Get the events that a projection could not pass, and those behind them",
+            api.letters,
+            answers={200: ParkedLetters},
+            problems=(400, 404, 409, 503),
+            parameters=(name, *paging),
+        ),
+        Operation(
+            "GET",
+            "/projections/{name}/parked/{position:int}",
+            "getParkedEvent",
+            "Get a parked event as it stands in the log",
+            api.letter,
+            answers={200: ParkedEvent},
+            problems=(400, 404, 409, 503),
+            parameters=(name, position),
+        ),
+        change("parked/retry", "retryParked", "Fold what is parked, in its order", api.retry, Retry),
+        change("parked/skip", "skipParked", "Leave the first event of a parked sequence out", api.skip, Skip),
+        change("parked/undo-skip", "undoSkipParked", "Take a skipped event back", api.undo_skip, UndoSkip),
+    ]
+
+
+def _whole(value: object) -> object:
+    """A member of a body; a decimal that is whole, as 7.0 is in JSON, is an integer."""
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 20 and value == int(value):
+        return int(value)
+    return value

@@ -1,0 +1,124 @@
+"""What the read side is doing, in words that a person can act on: states, lag, and why something stands still."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from twofold.claims import Claims, Held, partition, subscription
+from twofold.errors import EventUnreadable
+from twofold.follower import PAGE
+from twofold.parked import Parked
+from twofold.store import Store
+from twofold.subscription import LEASE_SECONDS
+from twofold.views import BUILD, Views, identity
+
+
+class State(StrEnum):
+    """What a subscription is doing."""
+
+    NEW = "new"
+    CATCHING_UP = "catching up"
+    FOLLOWING = "following"
+    PAUSED = "paused"
+    REBUILDING = "rebuilding"
+    FAILED = "failed"
+    DETACHED = "detached"
+
+
+class Status(NamedTuple):
+    """How a projection stands. `behind` counts events, `seconds` how long the first of them has been waiting.
+
+    `position` is that of its slowest part; `owners` are the processes that run it; `reason` says why it does not
+    follow, where there is more to say than the state does. `letters` are parked, of so many `sequences`.
+    """
+
+    name: str
+    state: State
+    inline: bool
+    position: int
+    head: int
+    behind: int
+    seconds: float
+    letters: int
+    sequences: int
+    owners: tuple[str, ...]
+    reason: str | None
+
+
+_SUBSCRIPTIONS = sa.select(subscription.c.name, subscription.c.paused).order_by(subscription.c.name)
+_PARTS = sa.select(*partition.c).order_by(partition.c.name, partition.c.partition)
+
+
+async def overview(store: Store, views: Views | None = None) -> list[Status]:
+    """All subscriptions of a store, and the inline views of `views`.
+
+    It costs two small reads, and for each that lags one more: the time of the first event that it has not folded.
+    """
+    claims, letters = Claims(store.dialect), Parked(store)
+    head = await store.head()
+    known = await store.rows(claims.query(_SUBSCRIPTIONS))
+    parts = [Held(*row) for row in await store.rows(claims.query(_PARTS))]
+    found: list[Status] = []
+    for name, paused in known:
+        own = [held for held in parts if held.name == name]
+        position = min((held.position for held in own), default=0)
+        state, reason = _state(name, own, paused, head - position)
+        owners = tuple(sorted({held.owner for held in own if held.owner is not None}))
+        counts = await letters.count(name)
+        found.append(await _status(store, name, state, position, head, letters=counts, owners=owners, reason=reason))
+    for view in views.inline if views is not None else ():
+        position = await store.checkpoint(identity(view)) or 0
+        found.append(await _status(store, identity(view), State.FOLLOWING, position, head, inline=True))
+    return found
+
+
+async def _status(
+    store: Store,
+    name: str,
+    state: State,
+    position: int,
+    head: int,
+    *,
+    letters: tuple[int, int] = (0, 0),
+    owners: tuple[str, ...] = (),
+    reason: str | None = None,
+    inline: bool = False,
+) -> Status:
+    seconds = await _seconds(store, position, head)
+    return Status(name, state, inline, position, head, max(0, head - position), seconds, *letters, owners, reason)
+
+
+def _state(name: str, parts: list[Held], paused: str | None, behind: int) -> tuple[State, str | None]:
+    if paused is not None:
+        return State.PAUSED, paused
+    for held in parts:
+        if held.failure is not None:
+            return State.FAILED, held.failure
+    if all(held.epoch == 0 and held.position == 0 for held in parts):
+        return State.NEW, "no process has begun with it"
+    for held in parts:
+        silent = time.time() - held.seen_at / 1e6
+        if held.owner is None:
+            return State.DETACHED, "no process runs it"
+        if silent > 2 * LEASE_SECONDS:
+            return State.DETACHED, f"{held.owner} was last seen {silent:.0f} s ago"
+    if name.endswith(BUILD):
+        return State.REBUILDING, None
+    return (State.CATCHING_UP if behind > PAGE else State.FOLLOWING), None
+
+
+async def _seconds(store: Store, position: int, head: int) -> float:
+    """How long the first event behind a position has been in the log; of one that is damaged, the next must tell."""
+    while position < head:
+        try:
+            async for recorded in store.read_all(after=position, limit=1):
+                return max(0.0, time.time() - recorded.recorded_at.timestamp())
+        except EventUnreadable:
+            position += 1
+        else:
+            break
+    return 0.0

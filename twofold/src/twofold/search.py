@@ -1,0 +1,121 @@
+"""Full-text search: what a word is, and how each database keeps the words of a row beside it.
+
+The same rows must be found on every store, so texts are cut into words here, by one rule, and no parser of a database
+is asked: SQLite is given words that its tokenizer leaves as they are, PostgreSQL a vector of finished lexemes. Words
+have nothing but letters and digits, so nothing that a person types can be syntax.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+LETTERS = 100  # of a word that are looked at: PostgreSQL takes no lexeme of 2 KiB
+BYTES = 1_000_000  # of the words of one row that are kept: PostgreSQL takes no vector of 1 MiB
+SOUGHT = 1_000  # different words of a phrase that are looked for: PostgreSQL reads a query on its stack
+
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+def words_of(text: str) -> list[str]:
+    """The different words of a text, without case and accents, each cut to its first `LETTERS` letters."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+        text = "".join(letter for letter in text if not unicodedata.category(letter).startswith("M"))  # all marks
+    return list(dict.fromkeys(word[:LETTERS] for word in _WORD.findall(text.lower())))
+
+
+def stored_words(text: str) -> str:
+    """The words by which a row is found, as the statements of a `TextIndex` take them: the first, up to `BYTES`."""
+    words = " ".join(words_of(text)).encode()
+    if len(words) > BYTES:
+        words = words[: words.rindex(b" ", 0, BYTES + 1)]
+    return words.decode()
+
+
+class _Vector(FunctionElement[Any]):
+    """Words parted by spaces, as the column of an index holds them."""
+
+    inherit_cache = True
+
+
+@compiles(_Vector, "sqlite")
+def _vector_on_sqlite(element: _Vector, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(element.clauses, **kw)
+
+
+@compiles(_Vector, "postgresql")
+def _vector_on_postgresql(element: _Vector, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"array_to_tsvector(string_to_array({compiler.process(element.clauses, **kw)}, ' '))"
+
+
+class _Found(FunctionElement[bool]):
+    """Whether a row of an index has all of some words, parted by spaces, or words that begin like them.
+
+    It has no type: of a Boolean SQLAlchemy would ask SQLite whether it equals 1, and MATCH stands by itself only.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, index: sa.TableClause, words: str) -> None:
+        self.index = index
+        super().__init__(sa.literal(words))
+
+
+@compiles(_Found, "sqlite")
+def _found_on_sqlite(element: _Found, compiler: SQLCompiler, **kw: Any) -> str:
+    words = compiler.process(element.clauses, **kw)
+    index = compiler.process(element.index, **{**kw, "asfrom": True})
+    return f"""{index} MATCH '"' || replace({words}, ' ', '"* "') || '"*'"""
+
+
+@compiles(_Found, "postgresql")
+def _found_on_postgresql(element: _Found, compiler: SQLCompiler, **kw: Any) -> str:
+    words = compiler.process(element.clauses, **kw)
+    column = compiler.process(element.index.c.words, **kw)
+    return f"{column} @@ ('''' || replace({words}, ' ', ''':* & ''') || ''':*')::tsquery"
+
+
+class TextIndex:
+    """The full-text index beside a table that has the columns `row` and `key`, as the table of a `TableView` has.
+
+    The statements take the row's key as `b_key` and its `stored_words` as `words`.
+    """
+
+    def __init__(self, table: sa.Table, name: str) -> None:
+        self._row = table.c.row
+        self._index = index = sa.table(name, sa.column("rowid"), sa.column("words"), schema=table.schema)
+        row = sa.select(table.c.row).where(table.c.key == sa.bindparam("b_key")).scalar_subquery()
+        words = _Vector(sa.bindparam("words", type_=sa.Text))
+        self.insert = sa.insert(index).values(rowid=row, words=words)
+        self.update = sa.update(index).where(index.c.rowid == row).values(words=words)
+        self.delete = sa.delete(index).where(index.c.rowid == row)
+
+    def matches(self, phrase: str) -> sa.ColumnElement[bool]:
+        """The condition that a row has all words of the phrase, or words that begin like them."""
+        words = words_of(phrase)[:SOUGHT]
+        if not words:
+            return sa.false()
+        return self._row.in_(sa.select(self._index.c.rowid).where(_Found(self._index, " ".join(words))))
+
+
+def creation(dialect: str, name: str) -> Iterator[str]:
+    """The statements that make a full-text index of this physical name."""
+    if dialect == "postgresql":
+        yield f'CREATE TABLE "{name}" (rowid BIGINT PRIMARY KEY, words TSVECTOR NOT NULL)'
+        yield f'CREATE INDEX ON "{name}" USING gin (words)'  # PostgreSQL finds a name that is free
+    else:
+        # Contentless, and without places: all that is asked is which rows have a word. To the tokenizer `ascii` every
+        # letter beyond ASCII is part of a word, whatever Unicode SQLite was built with.
+        yield (
+            f"""CREATE VIRTUAL TABLE "{name}" USING fts5("""
+            "words, content='', contentless_delete=1, detail=none, tokenize='ascii')"
+        )

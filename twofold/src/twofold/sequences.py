@@ -1,0 +1,89 @@
+"""What a subscription drives: events in sequences, and what became of each.
+
+A sequence is what must stay in order: the row that an event concerns, the stream that it belongs to. Sequences are
+independent of each other, so they may be shared out between processes, and one that fails stops no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+from zlib import crc32
+
+from twofold.errors import OutcomeUnknown, StoreFailed, StoreUnavailable
+from twofold.events import Recorded
+from twofold.sql import Work
+
+
+class ClaimLost(Exception):
+    """Another process has taken the part over, or the subscription was set back: stop, and store nothing."""
+
+
+class Paused(Exception):
+    """Somebody has paused the subscription."""
+
+
+class GivenUp(Exception):
+    """The part cannot go on with this code; its message tells a person why."""
+
+
+class Part(NamedTuple):
+    """An event, decoded, as one of the sequences that it concerns sees it."""
+
+    sequence: str
+    event: Recorded[Any]
+
+
+class Failure(NamedTuple):
+    """Where a sequence failed, and why. What stands before that position was folded."""
+
+    position: int
+    error: str
+
+
+Failures = dict[str, Failure]
+"""The sequences that failed in a fold."""
+
+
+class Subscriber(Protocol):
+    """What a subscription runs: a fold with a checkpoint of its own."""
+
+    @property
+    def name(self) -> str:
+        """Under what name its checkpoint is kept."""
+        ...
+
+    def parts(self, stored: Recorded[bytes], /) -> Sequence[Part]:
+        """The event's parts, one for each sequence; none if it does not concern this fold.
+
+        Raises EventUnknown if the codec does not know it, EventUnreadable if its content does not fit.
+        """
+        ...
+
+    def fold(self, parts: Sequence[Part], failures: Failures, /) -> Work[None]:
+        """Fold the parts, which come in the order of positions.
+
+        A sequence that fails goes into `failures`, is folded up to its failure, and lets the others go on. What cannot
+        be laid to one sequence is raised, and nothing is folded then.
+        """
+        ...
+
+
+def stream_sequence(stream: str) -> str:
+    """The sequence under which an event is parked that cannot be read, and with it the rest of its stream."""
+    return f"stream {stream}"
+
+
+def partition_of(sequence: str, partitions: int) -> int:
+    """The partition that a sequence belongs to, in every process the same."""
+    return crc32(sequence.encode("utf-8", "surrogatepass")) % partitions
+
+
+def describe(error: BaseException) -> str:
+    """An error in a line for a person."""
+    return f"{type(error).__name__}: {error}"[:2000].replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def is_poison(error: Exception) -> bool:
+    """Whether the events, or the code that folds them, are at fault, and not the store or the claim on the part."""
+    return not isinstance(error, (StoreUnavailable, StoreFailed, OutcomeUnknown, ClaimLost, Paused, GivenUp))
