@@ -2,37 +2,81 @@
 
 import sys
 from collections.abc import AsyncGenerator, Generator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from orders.app import OrderService, open_service
 from servers import Server, start
+from twofold import Command, CommandBus, Metadata, Receipt
+from twofold.messages import R
+
+pytest.register_assert_rewrite("twofold.testing")  # a failed check shows what it compared
+
+# Only after that, or pytest could not rewrite them.
+from twofold.testing.postgres import PostgresServer, PostgresUnavailable, start_postgres  # noqa: E402
+
+# A slow machine is no fault of the code: nothing here is a timed test.
+settings.register_profile("twofold", deadline=None)
+settings.load_profile("twofold")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+STORES = ("memory", "sqlite", "postgres")
+
+
+@pytest.fixture(params=STORES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a store that is empty."""
-    return "memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 'orders.db'}"
+    match request.param:
+        case "memory":
+            return "memory:"
+        case "sqlite":
+            return f"sqlite:///{tmp_path / 'orders.db'}"
+        case _:
+            found: str = request.getfixturevalue("postgres_url")
+            return found
 
 
 @pytest.fixture
 async def service(url: str) -> AsyncGenerator[OrderService]:
-    """The service, open on an empty store."""
+    """The service, open on an empty store. Who executes a command reads what it wrote, as a client of HTTP does."""
     async with open_service(url) as opened:
-        yield opened
+        yield replace(opened, commands=PatientBus(opened))
+
+
+class PatientBus(CommandBus):
+    """The service's own bus, which waits after each command until the views have it."""
+
+    def __init__(self, service: OrderService) -> None:
+        self.__dict__.update(vars(service.commands))
+        self._service = service
+
+    async def execute(self, command: Command[R], metadata: Metadata | None = None) -> R:
+        """See CommandBus.execute."""
+        answer = await self._service.commands.execute(command, metadata)
+        if isinstance(answer, Receipt):
+            await self._service.watermarks.wait(self._service.views.all, answer.position, 10)
+        return answer
 
 
 # --- the service in a process of its own ----------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def shared_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
     """One running service for the tests of a file, which tell their orders apart by customer."""
     folder = tmp_path_factory.mktemp("service")
-    with start(f"sqlite:///{folder / 'orders.db'}", folder / "service.log") as running:
-        yield running
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            store = f"sqlite:///{folder / 'orders.db'}"
+        else:
+            postgres: PostgresServer = request.getfixturevalue("postgres_server")
+            store = stack.enter_context(postgres.database())
+        yield stack.enter_context(start(store, folder / "service.log"))
 
 
 @pytest.fixture
@@ -55,3 +99,24 @@ def http(server: Server, shared_client: httpx.Client) -> httpx.Client:
     """A client of the running service."""
     assert server.process.poll() is None, "the service has ended"
     return shared_client
+
+
+# --- a PostgreSQL server ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Generator[PostgresServer]:
+    """A server for all tests, which nobody stops; what asks for it is skipped where there is none."""
+    try:
+        server = start_postgres()
+    except PostgresUnavailable as error:
+        pytest.skip(str(error))
+    with server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Generator[str]:
+    """The URL of an empty database."""
+    with postgres_server.database() as url:
+        yield url

@@ -1,6 +1,6 @@
-"""A second opinion on a SQLite file: the log checked and folded by plain code that shares nothing with the framework.
+"""A second opinion on a store: the log checked and folded by plain code that shares nothing with the framework.
 
-Reads with the standard library's sqlite3 and json, folds into dicts, and says what is wrong in sentences.
+Reads with the standard library's sqlite3, or with asyncpg, folds into dicts, and says what is wrong in sentences.
 """
 
 from __future__ import annotations
@@ -8,11 +8,16 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+from uuid import UUID
+
+asyncpg: Any = import_module("asyncpg")  # it has no type hints
 
 
 @dataclass
@@ -25,23 +30,50 @@ class NaiveLog:
     faults: list[str] = field(default_factory=list[str])
 
 
+EVENTS = "select position, stream, version, id, type, data from event order by position"
+VIEWS = "select key, body from order_details_v2"
+SUMS = {
+    "status": "select status, orders, revenue from sales_by_status_v1",
+    "day": "select 'all', sum(orders), sum(revenue) from sales_by_day_v1",
+    "customer": "select customer_id, orders, revenue from sales_by_customer_v1",
+    "product": "select product_id, quantity, revenue from sales_by_product_v1",
+}
+
+
 def read(path: Path) -> NaiveLog:
     """Read the file as it is, beside a service that may be running on it."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("begin")  # one moment for the log and the views
-        rows = connection.execute("select position, stream, version, id, type, data from event order by position")
-        events = [
-            {"position": p, "stream": s, "version": v, "id": bytes(i), "type": t, "data": _json(d)}
-            for p, s, v, i, t, d in rows
-        ]
-        views = {key: _json(body) for key, body in connection.execute("select key, body from order_details_v1")}
-        sums = {
-            "status": _sums(connection, "select status, orders, revenue from sales_by_status_v1"),
-            "day": _sums(connection, "select 'all', sum(orders), sum(revenue) from sales_by_day_v1"),
-            "customer": _sums(connection, "select customer_id, orders, revenue from sales_by_customer_v1"),
-            "product": _sums(connection, "select product_id, quantity, revenue from sales_by_product_v1"),
-        }
-    return NaiveLog(events, views, sums)
+        return _log(
+            connection.execute(EVENTS).fetchall(),
+            connection.execute(VIEWS).fetchall(),
+            {kind: connection.execute(sql).fetchall() for kind, sql in SUMS.items()},
+        )
+
+
+async def read_postgres(url: str) -> NaiveLog:
+    """Read the database as it is, beside services that may be running on it."""
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction(isolation="repeatable_read"):  # one moment for the log and the views
+            return _log(
+                await connection.fetch(EVENTS),
+                await connection.fetch(VIEWS),
+                {kind: await connection.fetch(sql) for kind, sql in SUMS.items()},
+            )
+    finally:
+        await connection.close()
+
+
+def _log(events: Sequence[Any], views: Sequence[Any], sums: dict[str, Sequence[Any]]) -> NaiveLog:
+    return NaiveLog(
+        [
+            {"position": p, "stream": s, "version": v, "id": _bytes(i), "type": t, "data": _json(d)}
+            for p, s, v, i, t, d in events
+        ],
+        {key: _json(body) for key, body in views},
+        {kind: {(row[0],): (int(row[1] or 0), int(row[2] or 0)) for row in rows} for kind, rows in sums.items()},
+    )
 
 
 def faults(log: NaiveLog) -> list[str]:
@@ -126,5 +158,5 @@ def _json(body: bytes) -> Any:
     return json.loads(body, parse_float=Decimal, parse_int=Decimal)
 
 
-def _sums(connection: sqlite3.Connection, sql: str) -> dict[tuple[str, ...], tuple[int, ...]]:
-    return {(row[0],): (row[1] or 0, row[2] or 0) for row in connection.execute(sql)}
+def _bytes(id: Any) -> bytes:
+    return id.bytes if isinstance(id, UUID) else bytes(id)

@@ -185,7 +185,7 @@ def test_standard_input_is_a_file_too(store: str) -> None:
     [
         (("missing.jsonl",), "missing.jsonl cannot be read"),
         ((".",), ". cannot be read"),
-        (("file", "--to", "postgres://x"), "no store has the URL 'postgres://x'"),
+        (("file", "--to", "mysql://x"), "no store has the URL 'mysql://x'"),
         (("file", "--to", "http://"), "it names no host"),
         (("file", "--to", "memory:"), "memory: would forget the orders"),
         (("file", "--to", "memory:", "--in-flight", "0"), "greater than or equal to 1"),

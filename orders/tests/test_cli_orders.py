@@ -117,7 +117,7 @@ async def test_views_are_rebuilt_and_verified_beside_a_running_service(
     assert objects(printed) == [{"views": ["order_details", "sales"], "position": 3, "differences": 0}]
 
     with closing(sqlite3.connect(tmp_path / "store.db")) as database, database:
-        database.execute("update order_details_v1 set total = total + 1 where key = 'two'")
+        database.execute("update order_details_v2 set total = total + 1 where key = 'two'")
     code, printed, _ = command("verify", "--store", store)
     assert code == 1
     assert printed.startswith("order_details two\n  stored: two, ")
@@ -134,11 +134,11 @@ async def test_verify_says_that_a_view_was_never_built_and_rebuild_builds_it(tmp
     async with open_service(store) as service:
         await create(service, "one")
     with closing(sqlite3.connect(tmp_path / "store.db")) as database, database:
-        database.execute("drop table order_details_v1")
-        database.execute("delete from checkpoint where name = 'order_details_v1'")
+        database.execute("drop table order_details_v2")
+        database.execute("delete from checkpoint where name = 'order_details_v2'")
     code, _, complained = command("verify", "--store", store)
     assert code == 1
-    assert "the view order_details was never built" in complained
+    assert "order_details_v2 was never built; build it with" in complained
     assert command("rebuild", "order_details", "--store", store)[0] == 0
     assert command("verify", "--store", store)[0] == 0
 
@@ -209,7 +209,8 @@ def test_every_setting_is_a_flag_and_a_variable_with_its_default() -> None:
     for name in Settings.__struct_fields__:
         assert f"--{name.replace('_', '-')} " in shown
         assert f"[env var: TWOFOLD_{name.upper()}]" in shown
-        assert f"[default: {getattr(defaults, name)}]" in shown
+        default = getattr(defaults, name)
+        assert default is None or f"[default: {default}]" in shown
 
 
 def test_the_version_is_printed() -> None:

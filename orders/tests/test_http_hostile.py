@@ -8,6 +8,7 @@ import sys
 from collections.abc import Generator, Iterator
 from decimal import Decimal
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -256,6 +257,19 @@ def test_an_order_that_cannot_be_is_not_found(server: Server, order_id: str) -> 
         response = exchange(server.url, written(method, f"/orders/{order_id}/{path}", sent, JSON))
         assert response.status_code in (400, 404)
         problem(response, response.status_code)
+
+
+@pytest.mark.usefixtures("nothing_stored")
+@pytest.mark.parametrize("order_id", ["%00", "a%00", "%00a", "a%00b", "%01", "%0D%0A", "%1B[31m", "%7F", "%C2%85"])
+def test_no_order_has_a_control_character_in_its_id(server: Server, order_id: str) -> None:
+    """Some stores cannot even be asked for one."""
+    status, cancel = f"/orders/{order_id}/status", f"/orders/{order_id}/cancel"
+    for path in ("", "?version=1", "/events"):
+        problem(exchange(server.url, written("GET", f"/orders/{order_id}{path}")), 404)
+    for method, path, sent in (("PATCH", status, b'{"status":"shipped"}'), ("POST", cancel, b"{}")):
+        for head in ({}, {"If-Match": '"1"'}, {"If-Match": "*"}, {"Idempotency-Key": str(uuid4())}):
+            response = exchange(server.url, written(method, path, sent, {**JSON, **head}))
+            assert problem(response, 400)["errors"][0]["message"].startswith("Order ID")
 
 
 @pytest.mark.usefixtures("nothing_stored")

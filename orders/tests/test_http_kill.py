@@ -152,8 +152,8 @@ async def test_fifty_kills_under_load_lose_and_repeat_nothing(tmp_path: Path, re
     [
         "delete from event where position = 2",
         "update event set version = 9 where position = 2",
-        "delete from order_details_v1 where row = 1",
-        "update order_details_v1 set body = replace(cast(body as text), 'pending', 'shipped') where row = 2",
+        "delete from order_details_v2 where row = 1",
+        "update order_details_v2 set body = replace(cast(body as text), 'pending', 'shipped') where row = 2",
         "update sales_by_customer_v1 set revenue = revenue + 1",
         "update sales_by_status_v1 set orders = orders + 1",
         "update sales_by_product_v1 set quantity = quantity - 1",

@@ -36,6 +36,14 @@ def test_it_describes_every_operation(http: httpx.Client) -> None:
         ("post", "/orders/{orderId}/cancel"),
         ("get", "/customers/{customerId}/orders"),
         ("get", "/dashboard"),
+        ("get", "/projections"),
+        ("post", "/projections/{name}/pause"),
+        ("post", "/projections/{name}/resume"),
+        ("get", "/projections/{name}/parked"),
+        ("get", "/projections/{name}/parked/{position}"),
+        ("post", "/projections/{name}/parked/retry"),
+        ("post", "/projections/{name}/parked/skip"),
+        ("post", "/projections/{name}/parked/undo-skip"),
     }
     references = set(re.findall(r'"#/components/schemas/([^"]+)"', response.text))
     assert references == set(described["components"]["schemas"])

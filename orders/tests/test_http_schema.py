@@ -46,7 +46,7 @@ def attack(tmp_path: Path, *, seconds: int, seed: int) -> None:
 
 @pytest.mark.timeout(240)
 def test_the_description_is_true(tmp_path: Path) -> None:
-    attack(tmp_path, seconds=60, seed=1)
+    attack(tmp_path, seconds=100, seed=1)
 
 
 @pytest.mark.soak

@@ -176,6 +176,7 @@ async def test_what_an_object_saves_is_seen_by_the_views(service: OrderService) 
     receipt = await order_objects.save(service.store, new, Metadata.new())
     assert receipt is not None
     assert (receipt.version, new.version, new.uncommitted) == (2, 2, ())
+    assert await service.watermarks.wait(service.views.all, receipt.position, 10) == 0
     document = await service.queries.ask(GetOrder("1"))
     assert document is not None
     assert (document.view().status, document.version) == ("confirmed", 2)

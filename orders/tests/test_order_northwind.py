@@ -25,7 +25,7 @@ from orders.queries import Dashboard, GetDashboard, GetOrdersByCustomer
 from servers import start
 from talking import exactly
 from twofold.connect import connect
-from twofold.rebuild import verify
+from twofold.verify import verify
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data" / "northwind-orders.jsonl"
 FILE = Path(os.environ.get("TWOFOLD_NORTHWIND") or BESIDE)
@@ -68,6 +68,7 @@ async def test_all_of_northwind_goes_in_and_comes_out_exactly(url: str) -> None:
     async with open_service(url) as service:
         gate = asyncio.Semaphore(64)
         await asyncio.gather(*(put_in(service, number, line, gate) for number, line in enumerate(lines)))
+        assert await service.watermarks.wait(service.views.all, await service.store.head(), 30) == 0
         dashboard = await service.queries.ask(GetDashboard())
         assert_shows(dashboard, total, shipped)
         for customer, count in Counter(line["order"]["customerId"] for line in lines).items():

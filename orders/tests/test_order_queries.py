@@ -10,21 +10,22 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import apsw
 import msgspec
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from order_samples import bring, create
 from orders.app import OrderService
 from orders.cursors import Sort, cursor_of, place_of
+from orders.details import details
 from orders.domain import CreateOrder, Item, Status
 from orders.queries import FoundOrders, GetOrder, GetOrdersByCustomer, SearchOrders
 from twofold import Metadata, ValidationFailed
 from twofold.rebuild import rebuild
+from twofold.search import words_of
 from twofold.sql import Fetch, Row
-from twofold.tables import words_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -89,6 +90,22 @@ async def test_a_customer_who_never_ordered_has_no_orders(service: OrderService)
     await place(service, 1)
     page = await service.queries.ask(GetOrdersByCustomer("Alice"))
     assert (page.orders, page.total, page.cursor) == ([], 0, None)
+
+
+@pytest.mark.parametrize("customer_id", ["\0", "alice\0", "", "al'ice", "☂"])
+@pytest.mark.parametrize("status", [None, Status.PENDING])
+async def test_whatever_a_customer_is_called_there_is_a_page(
+    service: OrderService, customer_id: str, status: Status | None
+) -> None:
+    await place(service, 1)
+    page = await service.queries.ask(GetOrdersByCustomer(customer_id, status))
+    assert (page.orders, page.page, page.limit, page.total, page.cursor) == ([], 1, 20, 0, None)
+
+
+async def test_an_order_of_a_name_that_cannot_be_is_none_at_any_version(service: OrderService) -> None:
+    await place(service, 1)
+    for version in (None, 1, 2):
+        assert await service.queries.ask(GetOrder("1\0", version)) is None
 
 
 async def test_a_page_beyond_all_numbers_is_empty(service: OrderService) -> None:
@@ -222,13 +239,8 @@ async def test_nothing_that_is_searched_for_is_syntax(shop: OrderService, text: 
 
 @given(st.text(st.characters(), max_size=30))
 def test_any_text_can_be_searched_for(text: str) -> None:
-    """Against SQLite's own parser of full-text queries, to which any mark could mean something."""
-    connection: Any = apsw.Connection(":memory:")  # Any: its stubs name types that Python 3.11 lacks
-    connection.execute("CREATE VIRTUAL TABLE words USING fts5(word)")
-    words = words_of(text)
-    if words:
-        connection.execute("SELECT * FROM words WHERE words MATCH ?", (words,)).fetchall()
-    connection.close()
+    """And comes to no more than letters, digits and spaces, which are syntax to no database."""
+    assert all(word.isalnum() for word in words_of(text))
 
 
 HOUR = timedelta(hours=1)
@@ -367,11 +379,11 @@ async def test_a_cursor_of_another_order_is_a_fault(shop: OrderService, one: Sor
 
 
 @given(st.sampled_from(Sort), st.integers(-(2**63) + 1, 2**63 - 1), st.integers(0, 2**63 - 1))
-def test_a_cursor_says_where_the_page_ended(sort: Sort, value: int, row: int) -> None:
-    cursor = cursor_of(sort, value, row)
+def test_a_cursor_says_where_the_page_ended(sort: Sort, value: int, position: int) -> None:
+    cursor = cursor_of(sort, value, position)
     assert cursor.replace("-", "").replace("_", "").isalnum()  # it goes into a URL as it is
     place = place_of(cursor, sort)
-    assert (place.sort, place.value, place.row) == (sort, value, row)
+    assert (place.sort, place.value, place.position) == (sort, value, position)
 
 
 @given(st.text(st.characters(), max_size=40), st.sampled_from(Sort))
@@ -384,6 +396,9 @@ def test_any_text_as_a_cursor_is_a_place_or_a_fault(cursor: str, sort: Sort) -> 
 
 
 # --- indexes --------------------------------------------------------------------------------------------------------
+
+
+on_sqlite = pytest.mark.parametrize("url", ["memory", "sqlite"], indirect=True)  # a small table PostgreSQL just reads
 
 
 async def plans(
@@ -406,22 +421,23 @@ async def plans(
     ]
 
 
+@on_sqlite
 async def test_a_point_read_and_a_customers_page_go_through_an_index(
     service: OrderService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await place(service, *range(10))
     cursor = (await service.queries.ask(GetOrdersByCustomer("alice", limit=2))).cursor
     (read,) = await plans(service, monkeypatch, lambda: service.queries.ask(GetOrder("1")))
-    assert "SEARCH order_details_v1 USING INDEX" in read
+    assert "SEARCH order_details_v2 USING INDEX" in read
     assert "(key=?)" in read
     pages = [
         (GetOrdersByCustomer("alice", limit=2), "(customer_id=?)"),
         (GetOrdersByCustomer("alice", limit=2, page=3), "(customer_id=?)"),
-        (GetOrdersByCustomer("alice", limit=2, cursor=cursor), "(customer_id=? AND row<?)"),
+        (GetOrdersByCustomer("alice", limit=2, cursor=cursor), "(customer_id=? AND first_position<?)"),
         (GetOrdersByCustomer("alice", Status.PENDING, limit=2), "(customer_id=? AND status=?)"),
         (
             GetOrdersByCustomer("alice", Status.PENDING, limit=2, cursor=cursor),
-            "(customer_id=? AND status=? AND row<?)",
+            "(customer_id=? AND status=? AND first_position<?)",
         ),
     ]
     for query, through in pages:
@@ -431,6 +447,35 @@ async def test_a_point_read_and_a_customers_page_go_through_an_index(
             assert "SEARCH" in plan
             assert "SCAN" not in plan
             assert "TEMP B-TREE" not in plan  # the index gives the order already
+
+
+@on_sqlite
+async def test_a_list_of_all_orders_comes_out_of_an_index(
+    service: OrderService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place(service, *range(10))
+
+    async def scan(query: Fetch) -> list[Row]:
+        return await service.store.rows(query)  # where `plans` looks
+
+    monkeypatch.setattr(service.store, "scan", scan)
+    for sort in Sort:
+        cursor = (await service.queries.ask(SearchOrders(sort=sort, limit=2))).cursor
+        for query in (SearchOrders(sort=sort), SearchOrders(sort=sort, cursor=cursor)):
+            (plan,) = await plans(service, monkeypatch, lambda query=query: service.queries.ask(query))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            assert "INDEX order_details_v2_" in plan
+            assert plan.count("TEMP B-TREE") == 1  # the orders of the page, not all
+
+
+@on_sqlite
+async def test_what_has_changed_of_a_customers_orders_is_found_through_an_index(service: OrderService) -> None:
+    await place(service, *range(3))
+    table = details.table
+    changed = sa.select(table.c.key).where(table.c.customer_id == "alice", table.c.last_position > 1)
+    sql, parameters = service.views.current.compile(changed.order_by(table.c.last_position)).fetch()
+    assert await service.store.rows(Fetch(sql, parameters)) == [("1",), ("2",)]
+    ((*_, plan),) = await service.store.rows(Fetch(f"EXPLAIN QUERY PLAN {sql}", parameters))
+    assert "(customer_id=? AND last_position>?)" in plan
 
 
 async def test_a_rebuild_is_not_seen_by_who_asks(shop: OrderService) -> None:

@@ -27,8 +27,9 @@ from orders.queries import Dashboard, GetDashboard
 from orders.sales import by_customer, by_day, by_product, by_status
 from twofold import Conflict, Metadata, ValidationFailed
 from twofold.connect import connect
-from twofold.rebuild import Difference, rebuild, verify
+from twofold.rebuild import rebuild
 from twofold.sql import Run, Work
+from twofold.verify import Difference, verify
 
 Sums = dict[tuple[str, str], tuple[Any, ...]]
 

@@ -30,7 +30,7 @@ from orders.queries import GetDashboard, GetOrder, GetOrdersByCustomer, SearchOr
 from twofold import Command, Conflict, Idempotency, Metadata, Query, QueryBus, Receipt, Recorded, ValidationFailed
 from twofold.connect import connect
 from twofold.errors import BusBuilt, HandlerExists, HandlersMissing, IdempotencyKeyReused, MessageUnknown, StoreRefused
-from twofold.rebuild import verify
+from twofold.verify import verify
 
 
 def keyed(key: str, fingerprint: str = "this request") -> Metadata:

@@ -57,6 +57,8 @@ class Answers:
 
     async def order(self, query: GetOrder, _metadata: Metadata) -> OrderDocument | None:
         """A point read; a past version is folded when asked."""
+        if not _possible(query.order_id):
+            return None
         if query.version is None:
             rows = await self._views.rows(_ORDER, order_id=query.order_id)
             return OrderDocument(msgspec.Raw(rows[0][0]), rows[0][1]) if rows else None
@@ -70,26 +72,31 @@ class Answers:
 
     async def orders_by_customer(self, query: GetOrdersByCustomer, _metadata: Metadata) -> OrdersPage:
         """A page through an index; the total is kept by the sales view, or counted in an index for one status."""
+        position = None if query.cursor is None else place_of(query.cursor, Sort.NEWEST).position
+        if not _possible(query.customer_id):
+            return OrdersPage([], query.page, query.limit, 0, None)
         named: dict[str, object] = {"customer_id": query.customer_id, "status": query.status}
         statements = _CUSTOMER if query.status is None else _CUSTOMER_STATUS
         total = (await self._views.rows(statements.total, **named))[0][0]
         size = query.limit + 1  # one more, to know whether there is a next page
-        if query.cursor is None:
+        if position is None:
             offset = min((query.page - 1) * query.limit, _LARGEST)
             rows = await self._views.rows(statements.page, **named, limit=size, offset=offset)
         else:
-            row = place_of(query.cursor, Sort.NEWEST).row
-            rows = await self._views.rows(statements.after, **named, limit=size, last_row=row)
+            rows = await self._views.rows(statements.after, **named, limit=size, before=position)
         bodies, cursor = _page(rows, query.limit, Sort.NEWEST)
         return OrdersPage(bodies, query.page, query.limit, total, cursor)
 
     async def search(self, query: SearchOrders, _metadata: Metadata) -> FoundOrders:
         """A search beside the event loop: it may have to look at many rows."""
-        table = details.table
-        found = sa.select(table.c.body, query.sort.column, table.c.row).where(*_conditions(query))
+        table, order = details.table, order_by(query.sort)
+        found = sa.select(table.c.row).where(*_conditions(query))
         if query.cursor is not None:
             found = found.where(behind(query.cursor, query.sort))
-        rows = await self._views.scan(found.order_by(*order_by(query.sort)).limit(query.limit + 1))
+        # Bodies are read of the page only: where many orders have a word, to sort them with their bodies takes longest.
+        page = found.order_by(*order).limit(query.limit + 1)
+        orders = sa.select(table.c.body, query.sort.columns[0], table.c.first_position).where(table.c.row.in_(page))
+        rows = await self._views.scan(orders.order_by(*order))
         bodies, cursor = _page(rows, query.limit, query.sort)
         return FoundOrders(bodies, query.limit, cursor)
 
@@ -119,6 +126,11 @@ class Answers:
 
     async def _sums(self, statement: sa.Select[Any], currency: str) -> list[Row]:
         return await self._views.rows(statement, currency=currency)
+
+
+def _possible(id: str) -> bool:
+    """Whether there can be a row of this id: no order and no customer has a NUL in it, and PostgreSQL takes none."""
+    return "\0" not in id
 
 
 def _page(rows: Sequence[Row], limit: int, sort: Sort) -> tuple[list[msgspec.Raw], str | None]:
@@ -164,13 +176,13 @@ class _CustomerStatements(NamedTuple):
 def _customer_statements(total: sa.Select[Any], *conditions: sa.ColumnElement[bool]) -> _CustomerStatements:
     table = details.table
     newest = (
-        sa.select(table.c.body, table.c.row, table.c.row)
+        sa.select(table.c.body, table.c.first_position, table.c.first_position)
         .where(*conditions)
-        .order_by(table.c.row.desc())
+        .order_by(table.c.first_position.desc())
         .limit(sa.bindparam("limit"))
     )
     return _CustomerStatements(
-        total, newest.offset(sa.bindparam("offset")), newest.where(table.c.row < sa.bindparam("last_row"))
+        total, newest.offset(sa.bindparam("offset")), newest.where(table.c.first_position < sa.bindparam("before"))
     )
 
 
@@ -179,7 +191,8 @@ _ORDER = sa.select(_table.c.body, _table.c.version).where(_table.c.key == sa.bin
 _OF_CUSTOMER = _table.c.customer_id == sa.bindparam("customer_id")
 _OF_STATUS = _table.c.status == sa.bindparam("status")
 _CUSTOMER = _customer_statements(
-    sa.select(sa.func.coalesce(sa.func.sum(by_customer.c.orders), 0)).where(
+    # A sum is a numeric to PostgreSQL.
+    sa.select(sa.cast(sa.func.coalesce(sa.func.sum(by_customer.c.orders), 0), sa.BigInteger)).where(
         by_customer.c.customer_id == sa.bindparam("customer_id")
     ),
     _OF_CUSTOMER,

@@ -11,15 +11,20 @@ from orders.answers import Answers
 from orders.details import details
 from orders.domain import CancelOrder, CreateOrder, OrderCommand, UpdateOrderStatus, orders
 from orders.sales import sales
+from orders.settings import Lifecycle
 from twofold import CommandBus, Metadata, QueryBus, Receipt, Store
 from twofold.connect import connect
 from twofold.middleware import correlation, logging, timeout, validation
+from twofold.running import running
 from twofold.store import Progress
+from twofold.subscription import LEASE_SECONDS
 from twofold.views import View, Views
+from twofold.watermarks import Watermarks
 
 OnProgress = Callable[[View, Progress], None]
 
 VIEWS: Sequence[View] = (details, sales)
+PARTITIONS = 4  # in which a subscribed view runs: as many processes can share it
 
 
 @dataclass(frozen=True)
@@ -28,22 +33,46 @@ class OrderService:
 
     store: Store
     views: Views
+    watermarks: Watermarks
     commands: CommandBus
     queries: QueryBus
 
 
 @asynccontextmanager
 async def open_service(
-    url: str, *, command_seconds: float = 30.0, on_progress: OnProgress = lambda _view, _progress: None
+    url: str,
+    *,
+    lifecycle: Lifecycle | None = None,
+    command_seconds: float = 30.0,
+    lease_seconds: float = LEASE_SECONDS,
+    on_progress: OnProgress = lambda _view, _progress: None,
 ) -> AsyncGenerator[OrderService]:
-    """The service over the store that the URL names; views that have missed events are caught up first.
+    """The service over the store that the URL names; inline views that have missed events are caught up first.
+
+    Where several processes write at once (PostgreSQL) views are subscribed unless `lifecycle` says otherwise: inline
+    they would be folded under the lock that all appends share. Raises StoreRefused, LifecycleRefused.
+    """
+    async with connect(url) as store:
+        if lifecycle is None:
+            lifecycle = Lifecycle.SUBSCRIBED if store.dialect == "postgresql" else Lifecycle.INLINE
+        if lifecycle is Lifecycle.INLINE:
+            views = Views(store, VIEWS)
+        else:
+            views = Views(store, subscribed=VIEWS, partitions=PARTITIONS)
+        await views.start(on_progress)
+        watermarks = Watermarks(views)
+        async with running(views, lease_seconds=lease_seconds, on_advance=watermarks.advanced, on_progress=on_progress):
+            yield OrderService(store, views, watermarks, _commands(store, command_seconds), _queries(store, views))
+
+
+@asynccontextmanager
+async def open_views(url: str) -> AsyncGenerator[Views]:
+    """A store that is there, and its views as they are kept in it, without running any: for who looks after them.
 
     Raises StoreRefused.
     """
-    async with connect(url) as store:
-        views = Views(store, VIEWS)
-        await views.start(on_progress)
-        yield OrderService(store, views, _commands(store, command_seconds), _queries(store, views))
+    async with connect(url, create=False) as store:
+        yield await Views.found(store, VIEWS, partitions=PARTITIONS)
 
 
 def _commands(store: Store, seconds: float) -> CommandBus:

@@ -9,17 +9,26 @@ from starlette.applications import Starlette
 from orders.app import OrderService
 from orders.bodies import Price
 from orders.http import OrdersApi, explain
+from orders.live import LiveOrders
 from orders.operations import operations
 from orders.settings import Settings
-from twofold.http import openapi, pages, problems
+from twofold.http import openapi, pages, problems, projections
+from twofold.http.serve import is_loopback
 
 TITLE = "Orders"
 DESCRIPTION = "An e-commerce order service: CQRS and event sourcing on Twofold."
 
 
-def application(service: OrderService, settings: Settings) -> Starlette:
-    """The application over a service that is open already, and stays open as long as the application runs."""
-    served = operations(OrdersApi(service, settings))
+def application(service: OrderService, settings: Settings, live: LiveOrders | None = None) -> Starlette:
+    """The application over a service that is open already, and stays open as long as the application runs.
+
+    Who has to end open streams gives the `live` part, to close it.
+    """
+    operator = projections.ProjectionsApi(service.views, changes=is_loopback(settings.host))
+    served = [
+        *operations(OrdersApi(service, settings), live or LiveOrders(service)),
+        *projections.operations(operator),
+    ]
     description = openapi.document(
         TITLE, version("orders"), DESCRIPTION, served, {Price: Price.schema(settings.currency)}
     )

@@ -8,14 +8,20 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from orders.settings import SettingRefused, Settings
+from orders.cli_views import mount_views
+from orders.settings import Lifecycle, SettingRefused, Settings
+from twofold.cli.projections import mount
 from twofold.cli.terminal import AfterOption, FollowFlag, JsonFlag, LimitOption, application, run
+
+if TYPE_CHECKING:
+    from twofold.views import Views
 
 DEFAULTS = Settings()
 
@@ -56,6 +62,14 @@ def serve(
     store: Annotated[
         str, typer.Option(envvar="TWOFOLD_STORE", metavar="URL", help="The store: sqlite:///path, or memory:.")
     ] = DEFAULTS.store,
+    views: Annotated[
+        Lifecycle | None,
+        typer.Option(
+            envvar="TWOFOLD_VIEWS",
+            show_default="subscribed on PostgreSQL, else inline",
+            help="How views are kept: in each append, or by subscriptions.",
+        ),
+    ] = DEFAULTS.views,
     currency: CurrencyOption = DEFAULTS.currency,
     max_body: Annotated[
         int, typer.Option(envvar="TWOFOLD_MAX_BODY", metavar="BYTES", help="The largest body of a request.")
@@ -63,6 +77,23 @@ def serve(
     command_seconds: Annotated[
         float, typer.Option(envvar="TWOFOLD_COMMAND_SECONDS", metavar="SECONDS", help="How long a command may take.")
     ] = DEFAULTS.command_seconds,
+    lease_seconds: Annotated[
+        float,
+        typer.Option(
+            envvar="TWOFOLD_LEASE_SECONDS",
+            metavar="SECONDS",
+            help="When another process goes on with the views of one that has died.",
+        ),
+    ] = DEFAULTS.lease_seconds,
+    view_seconds: Annotated[
+        float,
+        typer.Option(
+            envvar="TWOFOLD_VIEW_SECONDS", metavar="SECONDS", help="How long an answer may wait for the views."
+        ),
+    ] = DEFAULTS.view_seconds,
+    processes: Annotated[
+        int, typer.Option(envvar="TWOFOLD_PROCESSES", metavar="NUMBER", help="How many processes serve the port.")
+    ] = DEFAULTS.processes,
     stop_seconds: Annotated[
         int,
         typer.Option(
@@ -77,9 +108,13 @@ def serve(
         host=host,
         port=port,
         store=store,
+        views=views,
         currency=currency,
         max_body=max_body,
         command_seconds=command_seconds,
+        lease_seconds=lease_seconds,
+        view_seconds=view_seconds,
+        processes=processes,
         stop_seconds=stop_seconds,
     )
     address = _free_address(settings.host, settings.port)
@@ -167,27 +202,14 @@ def events(
     asyncio.run(list_events(store, stream=stream, after=after, limit=limit, follow=follow, json=json))
 
 
-@app.command()
-def rebuild(
-    *,
-    views: Annotated[
-        list[str] | None, typer.Argument(metavar="VIEW", show_default=False, help="The views; all if none.")
-    ] = None,
-    store: StoreOption = DEFAULTS.store,
-    json: JsonFlag = False,
-) -> None:
-    """Make views anew from the log, while they go on being read and written."""
-    from orders.upkeep import rebuild_views
+def _opening(url: str) -> AbstractAsyncContextManager[Views]:
+    from orders.app import open_views
 
-    asyncio.run(rebuild_views(store, views or (), json=json))
+    return open_views(url)
 
 
-@app.command()
-def verify(*, store: StoreOption = DEFAULTS.store, json: JsonFlag = False) -> None:
-    """Fold the log afresh and compare with the stored views. Exit code 1 if something differs."""
-    from orders.upkeep import verify_views
-
-    raise typer.Exit(0 if asyncio.run(verify_views(store, json=json)) else 1)
+mount_views(app)
+mount(app, _opening, store=DEFAULTS.store)
 
 
 def main() -> None:

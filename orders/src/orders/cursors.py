@@ -1,13 +1,15 @@
 """Cursors: where a page ended, as an opaque text that a client brings back to get the next one.
 
-A cursor holds the sort order, the sorted value and the row of the last order sent, so the next page is found through
-an index however deep it lies, and new orders do not shift what was not seen yet.
+A cursor holds the sort order, the sorted value and the position of the last order sent: that of the event that created
+it, which no other order has. So the next page is found through an index however deep it lies, and new orders do not
+shift what was not seen yet.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -27,14 +29,15 @@ class Sort(StrEnum):
     LOWEST = "lowest"
 
     @property
-    def column(self) -> sa.Column[int]:
-        """The column that is sorted by, before the row."""
-        return details.table.c.total if self.of_amounts else details.table.c.row
-
-    @property
     def of_amounts(self) -> bool:
         """Whether totals are compared, which only those of one currency can be."""
         return self in (Sort.HIGHEST, Sort.LOWEST)
+
+    @property
+    def columns(self) -> Sequence[sa.Column[int]]:
+        """What is sorted by. The last is the position, which no two orders share."""
+        table = details.table
+        return (table.c.total, table.c.first_position) if self.of_amounts else (table.c.first_position,)
 
     @property
     def ascending(self) -> bool:
@@ -43,11 +46,11 @@ class Sort(StrEnum):
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page ended: the sorted value and the row of its last order."""
+    """Where a page ended: the sorted value and the position of its last order."""
 
     sort: Sort
     value: int
-    row: int
+    position: int
 
 
 _decode = msgspec.json.Decoder(Place).decode
@@ -55,13 +58,12 @@ _decode = msgspec.json.Decoder(Place).decode
 
 def order_by(sort: Sort) -> list[sa.ColumnElement[Any]]:
     """The terms to order a query by."""
-    row = details.table.c.row
-    return [sort.column.asc() if sort.ascending else sort.column.desc(), row.asc() if sort.ascending else row.desc()]
+    return [column.asc() if sort.ascending else column.desc() for column in sort.columns]
 
 
-def cursor_of(sort: Sort, value: int, row: int) -> str:
+def cursor_of(sort: Sort, value: int, position: int) -> str:
     """The cursor behind an order: `value` is that of the sorted column."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(Place(sort, value, row))).decode().rstrip("=")
+    return base64.urlsafe_b64encode(msgspec.json.encode(Place(sort, value, position))).decode().rstrip("=")
 
 
 def place_of(cursor: str, sort: Sort) -> Place:
@@ -70,7 +72,7 @@ def place_of(cursor: str, sort: Sort) -> Place:
         place = _decode(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, msgspec.MsgspecError, ValueError):
         place = None
-    if place is None or place.sort is not sort or max(abs(place.value), abs(place.row)) >= 2**63:
+    if place is None or place.sort is not sort or max(abs(place.value), abs(place.position)) >= 2**63:
         raise ValidationFailed([Fault("Cursor is not one that was given for this list", "cursor", "unknown")])
     return place
 
@@ -78,6 +80,6 @@ def place_of(cursor: str, sort: Sort) -> Place:
 def behind(cursor: str, sort: Sort) -> sa.ColumnElement[bool]:
     """The condition that an order comes after the cursor. Raises ValidationFailed like `place_of`."""
     place = place_of(cursor, sort)
-    here = sa.tuple_(sort.column, details.table.c.row)
-    there = sa.tuple_(sa.literal(place.value), sa.literal(place.row))
+    here = sa.tuple_(*sort.columns)
+    there = sa.tuple_(*(sa.literal(value) for value in (place.value, place.position)[-len(sort.columns) :]))
     return here > there if sort.ascending else here < there

@@ -67,6 +67,7 @@ class OrderDetails(Projection[OrderEvent, OrderView]):
     """One row an order. Found by customer, status, total and time of creation, and by the words in it."""
 
     name = "order_details"
+    version = 2
     view = OrderView
     columns = (
         Column[OrderView]("version", int, lambda order: order.version),
@@ -76,12 +77,16 @@ class OrderDetails(Projection[OrderEvent, OrderView]):
         Column[OrderView]("total", int, lambda order: money.minor_units(order.total_amount, order.currency)),
         Column[OrderView]("created", int, lambda order: microseconds(order.created_at)),
     )
+    # The order of creation is that of `first_position`: no two orders share one, and `row` is no order where several
+    # processes write at once. By `last_position` those of a customer's orders are found that have changed since.
     indexes: ClassVar = (
-        ("customer_id", "row"),
-        ("customer_id", "status", "row"),
-        ("status", "row"),
-        ("total", "row"),
-        ("created", "row"),
+        ("first_position",),
+        ("customer_id", "first_position"),
+        ("customer_id", "status", "first_position"),
+        ("customer_id", "last_position"),
+        ("status", "first_position"),
+        ("total", "first_position"),
+        ("created", "first_position"),
     )
     searchable = True
 

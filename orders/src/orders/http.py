@@ -11,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from orders import requests
+from orders import requests, validation
 from orders.app import OrderService
 from orders.bodies import Changed, Created, History, HistoryEvent
 from orders.cursors import Sort
+from orders.details import details
 from orders.domain import (
     CancelOrder,
     OrderExists,
@@ -26,9 +27,11 @@ from orders.domain import (
     orders,
 )
 from orders.queries import GetDashboard, GetOrder, GetOrdersByCustomer, SearchOrders
+from orders.sales import sales
 from orders.settings import Settings
 from twofold import Conflict, Metadata, Receipt, TwofoldError
 from twofold.http.answers import answer_once, encode, json_response
+from twofold.http.consistency import Consistency
 from twofold.http.problems import PreconditionFailed, Problem
 from twofold.http.requests import (
     Parameters,
@@ -67,6 +70,7 @@ class OrdersApi:
         self._commands = service.commands
         self._queries = service.queries
         self._settings = settings
+        self._consistency = Consistency(service.views, service.watermarks, settings.view_seconds)
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
@@ -109,13 +113,13 @@ class OrdersApi:
         async def change(metadata: Metadata) -> Receipt:
             if allowed is None:
                 return await self._commands.execute(command, metadata)
-            document = await self._queries.ask(GetOrder(command.order_id))
-            if document is None:
+            version = (await orders.load(self._store, command.order_id)).version  # not of the view: that may be stale
+            if version == 0:
                 raise OrderNotFound(command.order_id)
-            if document.version not in allowed:
-                raise PreconditionFailed(document.version)
+            if version not in allowed:
+                raise PreconditionFailed(version)
             try:
-                conditional = msgspec.structs.replace(command, if_version=document.version)
+                conditional = msgspec.structs.replace(command, if_version=version)
                 return await self._commands.execute(conditional, metadata)
             except Conflict as conflict:
                 raise PreconditionFailed(conflict.actual) from conflict
@@ -130,7 +134,13 @@ class OrdersApi:
         render: Callable[[Receipt], Response],
     ) -> Response:
         Parameters(request, ()).check()
-        return await answer_once(self._store, read_idempotency(request, body), execute, render, explain)
+
+        async def answer(receipt: Receipt) -> Response:
+            response = render(receipt)
+            response.headers.update(await self._consistency.written(request, receipt.position))
+            return response
+
+        return await answer_once(self._store, read_idempotency(request, body), execute, answer, explain)
 
     # --- queries ----------------------------------------------------------------------------------------------------
 
@@ -139,18 +149,24 @@ class OrdersApi:
         parameters = Parameters(request, ("version",))
         version = parameters.whole("version", "Version", default=None, least=1, most=MAX_VERSION)
         parameters.check()
+        views = (details.name,) if version is None else ()  # a past version is read from the log, never behind
+        headers = await self._consistency.reading(request, *views)
         document = await self._queries.ask(GetOrder(request.path_params["orderId"], version))
         if document is None:
-            raise Problem(404, "order-not-found", "Order not found" if version is None else "Order version not found")
+            text = "Order not found" if version is None else "Order version not found"
+            raise Problem(404, "order-not-found", text, headers=headers)
         etag = entity_tag(document.version)
+        headers = {"ETag": etag, **headers}
         if not matches_none_of(request, etag):
-            return Response(status_code=304, headers={"ETag": etag})
-        return json_response(bytes(document.body), headers={"ETag": etag})
+            return Response(status_code=304, headers=headers)
+        return json_response(bytes(document.body), headers=headers)
 
     async def get_history(self, request: Request) -> Response:
         """GET /orders/{orderId}/events. An order has few events: it cannot go in circles."""
         Parameters(request, ()).check()
         order_id: str = request.path_params["orderId"]
+        if validation.order(order_id):  # no order has such an id, and stores refuse to look for some of them
+            raise OrderNotFound(order_id)
         events = [
             HistoryEvent(
                 id=recorded.id,
@@ -183,6 +199,7 @@ class OrdersApi:
         parameters.check()
         customer_id: str = request.path_params["customerId"]
         query = GetOrdersByCustomer(customer_id, status, page, limit, cursor)
+        headers = await self._consistency.reading(request, details.name, sales.name)
         found = await self._queries.ask(query)
         path = f"{_root(request)}/customers/{quote(customer_id, safe='')}/orders"
         last = max(1, -(-found.total // limit))
@@ -195,7 +212,7 @@ class OrdersApi:
         rendered = [_link(path, rel, {**given, **more}) for rel, more in links.items()]
         if cursor is not None and found.cursor is not None:
             rendered.append(_link(path, "next", {**given, "cursor": found.cursor}))
-        return json_response(encode(found), headers={"Link": ", ".join(rendered)})
+        return json_response(encode(found), headers={"Link": ", ".join(rendered), **headers})
 
     async def search(self, request: Request) -> Response:
         """GET /orders."""
@@ -213,8 +230,8 @@ class OrdersApi:
             currency=self._settings.currency,
         )
         parameters.check()
+        headers = {**await self._consistency.reading(request, details.name)}
         found = await self._queries.ask(query)
-        headers: dict[str, str] = {}
         if found.cursor is not None:
             given = {name: value for name, value in request.query_params.items() if name != "cursor"}
             headers["Link"] = _link(f"{_root(request)}/orders", "next", {**given, "cursor": found.cursor})
@@ -223,7 +240,8 @@ class OrdersApi:
     async def get_dashboard(self, request: Request) -> Response:
         """GET /dashboard."""
         Parameters(request, ()).check()
-        return json_response(encode(await self._queries.ask(GetDashboard(self._settings.currency))))
+        headers = await self._consistency.reading(request, sales.name)
+        return json_response(encode(await self._queries.ask(GetDashboard(self._settings.currency))), headers=headers)
 
 
 def _root(request: Request) -> str:

@@ -20,9 +20,12 @@ from orders.cursors import Sort
 from orders.details import OrderView
 from orders.domain import Status
 from orders.http import DEFAULT_LIMIT, MAX_LIMIT, MAX_PAGE, MAX_VERSION, OrdersApi
+from orders.live import LiveOrders
 from orders.queries import Dashboard
+from twofold.http import consistency
 from twofold.http.openapi import Operation, Parameter
 from twofold.http.requests import LONGEST_KEY, LONGEST_PARAMETER
+from twofold.http.streams import negotiated
 
 Schema = Mapping[str, object]
 
@@ -53,12 +56,26 @@ IF_MATCH = Parameter(
 )
 IF_NONE_MATCH = Parameter("If-None-Match", "header", _TAG, "The ETag that you have already.")
 
+# Of the 24 bytes, 16 are a store's id and 8 a position, whose first bit is not set.
+TOKEN = Parameter(
+    consistency.TOKEN,
+    "header",
+    {"type": "string", "pattern": "^[A-Za-z0-9_-]{21}[A-HQ-Xg-nw-z0-3][A-Za-z0-9_-]{10}$"},
+    "The token that a command answered: the query waits, a bounded time, until its views have that change.",
+)
+PREFER = Parameter(
+    "Prefer",
+    "header",
+    {"type": "string"},
+    "`wait=N`: wait so many seconds at most for the views (RFC 7240). `handling=strict`: 503 rather than stale.",
+)
+
 
 def _query(name: str, schema: Schema, description: str) -> Parameter:
     return Parameter(name, "query", schema, description)
 
 
-def operations(api: OrdersApi) -> list[Operation]:
+def operations(api: OrdersApi, live: LiveOrders) -> list[Operation]:
     """What the API can do."""
     return [
         Operation(
@@ -69,9 +86,9 @@ def operations(api: OrdersApi) -> list[Operation]:
             api.create_order,
             answers={201: Created},
             problems=(400, 408, 413, 415, 422, 503),
-            parameters=(KEY,),
+            parameters=(KEY, PREFER),
             body=NewOrder,
-            headers={201: ("Location", "ETag")},
+            headers={201: ("Location", "ETag", consistency.TOKEN)},
         ),
         Operation(
             "GET",
@@ -91,20 +108,24 @@ def operations(api: OrdersApi) -> list[Operation]:
                 _query("sort", {"type": "string", "enum": list(Sort), "default": Sort.NEWEST}, "The order of orders."),
                 _query("cursor", _TEXT, "Where the page before ended, as its answer said."),
                 _query("limit", _LIMIT, "The most orders to send."),
+                TOKEN,
+                PREFER,
             ),
         ),
         Operation(
             "GET",
             "/orders/{orderId}",
             "getOrder",
-            "Get an order, now or as it was at a version",
-            api.get_order,
+            "Get an order, now or as it was at a version; live as text/event-stream",
+            negotiated(api.get_order, live.stream_order),
             answers={200: OrderView, 304: None},
             problems=(400, 404, 503),
             parameters=(
                 ORDER_ID,
                 _query("version", {"type": "integer", "minimum": 1, "maximum": MAX_VERSION}, "As it was then."),
                 IF_NONE_MATCH,
+                TOKEN,
+                PREFER,
             ),
             headers={200: ("ETag",)},
         ),
@@ -126,9 +147,9 @@ def operations(api: OrdersApi) -> list[Operation]:
             api.update_status,
             answers={200: Changed},
             problems=(400, 404, 408, 409, 412, 413, 415, 422, 503),
-            parameters=(ORDER_ID, KEY, IF_MATCH),
+            parameters=(ORDER_ID, KEY, IF_MATCH, PREFER),
             body=NewStatus,
-            headers={200: ("ETag",)},
+            headers={200: ("ETag", consistency.TOKEN)},
         ),
         Operation(
             "POST",
@@ -138,17 +159,17 @@ def operations(api: OrdersApi) -> list[Operation]:
             api.cancel_order,
             answers={200: Changed},
             problems=(400, 404, 408, 409, 412, 413, 415, 422, 503),
-            parameters=(ORDER_ID, KEY, IF_MATCH),
+            parameters=(ORDER_ID, KEY, IF_MATCH, PREFER),
             body=Cancellation,
             body_optional=True,
-            headers={200: ("ETag",)},
+            headers={200: ("ETag", consistency.TOKEN)},
         ),
         Operation(
             "GET",
             "/customers/{customerId:path}/orders",
             "getOrdersByCustomer",
-            "Get a customer's orders, newest first",
-            api.get_orders_by_customer,
+            "Get a customer's orders, newest first; live as text/event-stream",
+            negotiated(api.get_orders_by_customer, live.stream_customer),
             answers={200: CustomerOrders},
             problems=(400, 404, 503),
             parameters=(
@@ -162,6 +183,8 @@ def operations(api: OrdersApi) -> list[Operation]:
                 _query("page", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 1}, "From 1."),
                 _query("limit", _LIMIT, "The most orders on a page."),
                 _query("cursor", _TEXT, "Where the page before ended; then `page` says nothing."),
+                TOKEN,
+                PREFER,
             ),
             headers={200: ("Link",)},
         ),
@@ -173,5 +196,6 @@ def operations(api: OrdersApi) -> list[Operation]:
             api.get_dashboard,
             answers={200: Dashboard},
             problems=(400, 503),
+            parameters=(TOKEN, PREFER),
         ),
     ]

@@ -6,7 +6,7 @@ order in a table of its own. Amounts are in minor units. Revenue leaves out canc
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from orders.details import UNKNOWN_PRODUCT, source
 from orders.domain import OrderCancelled, OrderCreated, OrderEvent, Status, orders
 from twofold import Recorded
 from twofold.sql import Row
-from twofold.tables import SCHEMA, upsert
+from twofold.tables import SCHEMA, listed, one_of, upsert
 from twofold.views import SqlProjection, SqlView, Step
 
 _metadata = sa.MetaData(schema=SCHEMA)
@@ -70,7 +70,9 @@ class Sale(msgspec.Struct, frozen=True, array_like=True):
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Sale).decode
 
-_LOAD = sa.select(sold_orders.c.sale).where(sold_orders.c.order_id == sa.bindparam("order_id"))
+_STORED = sa.select(sold_orders.c.order_id, sold_orders.c.sale)
+_LOAD_ONE = _STORED.where(sold_orders.c.order_id == sa.bindparam("order_id"))
+_LOAD_MANY = _STORED.where(one_of(sold_orders.c.order_id, "order_ids"))
 _SAVE = upsert(sold_orders)
 _ADD = {table: upsert(table, adding=("orders", "revenue")) for table in (by_status, by_day, by_customer)}
 _ADD_NAMED = upsert(by_product, adding=("quantity", "revenue"))
@@ -85,7 +87,7 @@ class Sales(SqlProjection[OrderEvent]):
 
     def apply(self, events: Sequence[Recorded[OrderEvent]], /) -> Generator[Step, list[Row], None]:
         """See SqlProjection.apply."""
-        sales: dict[str, Sale] = {}
+        sales = yield from _load(events)
         sums = _Sums()
         for recorded in events:
             order_id, event = orders.id_in(recorded.stream), recorded.data
@@ -94,9 +96,6 @@ class Sales(SqlProjection[OrderEvent]):
                 sums.count(sale, orders=1, sign=1)
                 sums.count_status(sale, sign=1)
                 continue
-            if order_id not in sales:
-                rows = yield Step(_LOAD, [{"order_id": order_id}])
-                sales[order_id] = _decode(rows[0][0])
             before = sales[order_id]
             status = Status.CANCELLED if isinstance(event, OrderCancelled) else event.new_status
             sales[order_id] = after = msgspec.structs.replace(before, status=status)
@@ -106,6 +105,19 @@ class Sales(SqlProjection[OrderEvent]):
                 sums.count(after, orders=0, sign=-1)
         yield Step(_SAVE, [{"order_id": order_id, "sale": _encode(sale)} for order_id, sale in sales.items()])
         yield from sums.steps()
+
+
+def _load(events: Sequence[Recorded[OrderEvent]]) -> Generator[Step, list[Row], dict[str, Sale]]:
+    """What is stored of the orders that these events do not create, by one statement."""
+    created = {recorded.stream for recorded in events if isinstance(recorded.data, OrderCreated)}
+    streams = dict.fromkeys(recorded.stream for recorded in events if recorded.stream not in created)
+    order_ids = [orders.id_in(stream) for stream in streams]
+    rows: list[Row] = []
+    if len(order_ids) == 1:  # quicker on SQLite than a list of one
+        rows = yield Step(_LOAD_ONE, [{"order_id": order_ids[0]}])
+    elif order_ids:
+        rows = yield Step(_LOAD_MANY, [{"order_ids": listed(order_ids)}])
+    return {order_id: _decode(sale) for order_id, sale in rows}
 
 
 class _Sums:
@@ -143,11 +155,16 @@ class _Sums:
             ]
             if rows:
                 yield Step(statement, rows)
+        named: list[Mapping[str, object]] = []
+        unnamed: list[Mapping[str, object]] = []
         for (currency, product_id), (quantity, revenue) in self._added[by_product].items():
             name = self._names.get((currency, product_id))
             row = {"currency": currency, "product_id": product_id, "quantity": quantity, "revenue": revenue}
-            statement = _ADD_UNNAMED if name is None else _ADD_NAMED
-            yield Step(statement, [{**row, "name": name or UNKNOWN_PRODUCT}])
+            (unnamed if name is None else named).append({**row, "name": name or UNKNOWN_PRODUCT})
+        if named:
+            yield Step(_ADD_NAMED, named)
+        if unnamed:
+            yield Step(_ADD_UNNAMED, unnamed)
 
 
 def _sale(event: OrderCreated, day: str) -> Sale:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
+import os
 import sys
 
+import msgspec
 import uvloop
 
 from orders.app import open_service
 from orders.asgi import application
-from orders.settings import Settings
+from orders.live import LiveOrders
+from orders.settings import SettingRefused, Settings
+from twofold.http import processes
 from twofold.http.serve import serve as serve_application
 from twofold.store import Progress
 from twofold.views import View
@@ -20,23 +25,53 @@ log = logging.getLogger("orders")
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; answers the exit code: 0 after a graceful stop, 1 if requests were broken off."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    if settings.processes == 1:
+        return serve_here(settings)
+    if not processes.supported():
+        raise SettingRefused("only Linux shares a port between processes: set processes to 1")
+    _log_to_stderr()
+    with processes.reserved_port(settings.host, settings.port) as port:
+        each = msgspec.structs.replace(settings, port=port)
+        command = (sys.executable, "-m", "orders.worker")
+        environment = {**os.environ, **each.variables()}
+        log.info("serving with %d processes on port %d", settings.processes, port)
+        return asyncio.run(
+            processes.supervise(command, environment, processes=settings.processes, stop_seconds=settings.stop_seconds)
+        )
+
+
+def serve_here(settings: Settings) -> int:
+    """Serve in this process, whatever the settings say of others; see `serve`."""
+    _log_to_stderr()
     return uvloop.run(_serve(settings))
 
 
+def _log_to_stderr() -> None:
+    line = "%(asctime)s %(process)d %(levelname)s %(name)s %(message)s"
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=line)
+
+
 async def _serve(settings: Settings) -> int:
-    opening = open_service(settings.store, command_seconds=settings.command_seconds, on_progress=_log_progress)
+    opening = open_service(
+        settings.store,
+        lifecycle=settings.views,
+        command_seconds=settings.command_seconds,
+        lease_seconds=settings.lease_seconds,
+        on_progress=_log_progress,
+    )
     async with opening as service:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         log.info("serving %s on http://%s:%d", settings.store, host, settings.port)
         # What was made at start-up lives to the end: keep the garbage collector from looking at it again and again.
         gc.collect()
         gc.freeze()
+        live = LiveOrders(service)
         finished = await serve_application(
-            application(service, settings),
+            application(service, settings, live),
             host=settings.host,
             port=settings.port,
             stop_seconds=settings.stop_seconds,
+            on_stop=live.close,
         )
     log.info("stopped")
     return 0 if finished else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 
 import msgspec
 
@@ -12,6 +13,14 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 3000
 DEFAULT_STORE = "sqlite:///orders.db"
 DEFAULT_CURRENCY = "USD"
+MAX_PROCESSES = 256
+
+
+class Lifecycle(StrEnum):
+    """How the views are kept: in the transaction of each append, or by subscriptions that follow the log."""
+
+    INLINE = "inline"
+    SUBSCRIBED = "subscribed"
 
 
 class SettingRefused(Exception):
@@ -24,9 +33,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
     store: str = DEFAULT_STORE
+    views: Lifecycle | None = None  # by default what suits the store
     currency: str = DEFAULT_CURRENCY
     max_body: int = 1_048_576  # bytes of a request's body
     command_seconds: float = 30.0  # how long a command may take before its outcome is called unknown
+    lease_seconds: float = 10.0  # after which a view goes over from a process that has died
+    view_seconds: float = 1.0  # how long an answer may wait for the views that it reads
+    processes: int = 1  # that serve, behind one port
     stop_seconds: int = 20  # how long a graceful stop waits for requests that were accepted
 
     def __post_init__(self) -> None:
@@ -34,8 +47,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingRefused(f"the currency must be three capital letters (ISO 4217), not {self.currency!r}")
         if not 0 <= self.port <= 65_535:
             raise SettingRefused(f"the port must be from 0 to 65535, not {self.port}")
-        if min(self.max_body, self.command_seconds, self.stop_seconds) <= 0:
+        if min(self.max_body, self.command_seconds, self.lease_seconds, self.stop_seconds) <= 0:
             raise SettingRefused("limits must be greater than zero")
+        if self.view_seconds < 0:
+            raise SettingRefused("the time to wait for views must not be below zero")
+        if not 1 <= self.processes <= MAX_PROCESSES:
+            raise SettingRefused(f"there can be 1 to {MAX_PROCESSES} processes, not {self.processes}")
+        if self.processes > 1 and self.store == "memory:":
+            raise SettingRefused("a store in memory serves one process: set processes to 1, or name another store")
+
+    def variables(self) -> Mapping[str, str]:
+        """The variables of the environment that say these settings, for a process of ours."""
+        given = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {_variable(name): str(value) for name, value in given.items() if value is not None}
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, **flags: object) -> Settings:
@@ -43,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         environment = os.environ if environment is None else environment
         given: dict[str, object] = {}
         for field in cls.__struct_fields__:
-            variable = f"TWOFOLD_{field.upper()}"
+            variable = _variable(field)
             if flags.get(field) is not None:
                 given[field] = flags[field]
             elif environment.get(variable):
@@ -52,3 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.convert(given, cls, strict=False)
         except msgspec.ValidationError as error:
             raise SettingRefused(str(error)) from error
+
+
+def _variable(name: str) -> str:
+    return f"TWOFOLD_{name.upper()}"

@@ -1,58 +1,109 @@
-"""Looking after the views at a terminal: making them anew from the log, and checking them against it.
+"""Looking after the views at a terminal: built anew from the log and swapped in, checked, compared, removed.
 
-Both work beside a running service on the same store, and change nothing that a client could see.
+All of it works beside a running service on the same store, and on the views as that keeps them: inline or subscribed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from orders.app import VIEWS
-from twofold import TwofoldError
+from orders.app import open_views
+from twofold import TwofoldError, rebuild
 from twofold.cli.terminal import Report, print_json, printable, progress_bar
 from twofold.connect import connect
-from twofold.rebuild import Difference, rebuild, verify
+from twofold.errors import BuildMissing, RebuildOvertaken
 from twofold.sql import Row
 from twofold.store import Progress
-from twofold.views import Views, identity
+from twofold.verify import Difference, ViewMissing, compare, verify
 
 SHOWN = 100  # differences that are printed for a person; more say nothing new
 
 
-class ViewMissing(TwofoldError):
-    """A view is to be checked that was never built."""
+class NotNow(TwofoldError):
+    """What was asked for cannot be done as things stand; the text says what to do first."""
 
 
-async def rebuild_views(url: str, names: Sequence[str], *, json: bool) -> None:
-    """Make these views anew, or all. Raises StoreRefused, ProjectionUnknown."""
-    async with connect(url, create=False) as store:
-        views = Views(store, VIEWS)
+# --- builds ---------------------------------------------------------------------------------------------------------
+
+
+async def rebuild_views(url: str, names: Sequence[str], *, resume: bool, json: bool) -> None:
+    """Make these views anew, or all. Raises StoreRefused, ProjectionUnknown, RebuildOvertaken."""
+    async with open_views(url) as views:
         for name in [views.view(name).name for name in names] or views.all:
             with progress_bar(f"Rebuilding {name}") as report:
-                reached = await rebuild(views, name, partial(_report, report))
-            if json:
-                print_json(msgspec.json.encode({"view": name, "position": reached.position}))
-            else:
-                Console(highlight=False).print(f"{name} rebuilt up to position {reached.position}")
+                reached = await rebuild.rebuild(views, name, partial(_report, report), resume=resume)
+            _say(
+                f"{name} rebuilt up to position {reached.position}", {"view": name, "position": reached.position}, json
+            )
+
+
+async def build_view(url: str, name: str, *, anew: bool, json: bool) -> None:
+    """Build a view beside the one in use. Raises StoreRefused, ProjectionUnknown, NotNow."""
+    async with open_views(url) as views:
+        try:
+            with progress_bar(f"Building {name}") as report:
+                reached = await rebuild.build(views, name, partial(_report, report), anew=anew)
+        except RebuildOvertaken as error:
+            raise NotNow(f"the build of {name} was promoted or removed meanwhile") from error
+    said = f"{name} is built up to position {reached.position}; `orders compare {name}`, then `orders promote {name}`"
+    _say(said, {"view": name, "position": reached.position}, json)
+
+
+async def promote_view(url: str, name: str, *, json: bool) -> None:
+    """Swap the build of a view in. Raises StoreRefused, ProjectionUnknown, NotNow, RebuildOvertaken."""
+    async with open_views(url) as views:
+        try:
+            with progress_bar(f"Promoting {name}") as report:
+                reached = await rebuild.promote(views, name, partial(_report, report))
+        except BuildMissing as error:
+            raise _no_build(name) from error
+    said = f"the build of {name} is in use, from position {reached.position} on; `orders drop {name}` removes the old"
+    _say(said, {"view": name, "position": reached.position}, json)
+
+
+async def drop_view(url: str, name: str, *, json: bool) -> None:
+    """Remove what a view has left behind. Raises StoreRefused, ProjectionUnknown, ProjectionInUse."""
+    async with open_views(url) as views:
+        dropped = await rebuild.drop(views, name)
+    said = f"removed: {', '.join(dropped)}" if dropped else f"{name} has left nothing behind"
+    _say(said, {"view": name, "dropped": dropped}, json)
+
+
+async def abandon_view(url: str, name: str, *, json: bool) -> None:
+    """Remove the build of a view. Raises StoreRefused, ProjectionUnknown, NotNow."""
+    async with open_views(url) as views:
+        if not await rebuild.abandon(views, name):
+            raise _no_build(name)
+    _say(f"the build of {name} is removed", {"view": name, "abandoned": True}, json)
+
+
+def _no_build(name: str) -> NotNow:
+    return NotNow(f"{name} has no build beside it; make one with `orders build {name}`")
 
 
 def _report(report: Report, progress: Progress) -> None:
     report(progress.position, progress.head)
 
 
+def _say(sentence: str, line: Mapping[str, object], json: bool) -> None:
+    if json:
+        print_json(msgspec.json.encode(line))
+    else:
+        Console(highlight=False).print(sentence, soft_wrap=True)
+
+
+# --- differences ----------------------------------------------------------------------------------------------------
+
+
 async def verify_views(url: str, *, json: bool) -> bool:
-    """Check all views; whether they agree with the log. Raises StoreRefused, ViewMissing."""
+    """Check all views; whether they agree with the log. Raises StoreRefused, NotNow."""
     reached = 0
-    async with connect(url, create=False) as store, connect("memory:") as scratch:
-        views = Views(store, VIEWS)
-        for view in views.all.values():
-            if await store.checkpoint(identity(view)) is None:
-                raise ViewMissing(f"the view {view.name} was never built; build it with `orders rebuild {view.name}`")
+    async with open_views(url) as views, connect("memory:") as scratch:
         with progress_bar("Folding the log afresh") as report:
 
             def note(progress: Progress) -> None:
@@ -60,15 +111,42 @@ async def verify_views(url: str, *, json: bool) -> bool:
                 reached = max(reached, progress.position)
                 _report(report, progress)
 
-            differences = await verify(views, store, scratch, note)
+            try:
+                differences = await verify(views, views.store, scratch, note)
+            except ViewMissing as error:
+                raise NotNow(f"{error}; build it with `orders rebuild`") from error
     if json:
-        _print_json(differences, reached)
+        _print_json(list(views.all), differences, reached)
     else:
-        _print(differences, reached)
+        _print(list(views.all), differences, reached, ("stored", "folded"))
     return not differences
 
 
-def _print_json(differences: Sequence[Difference], reached: int) -> None:
+async def compare_views(url: str, name: str, *, version: int | None, json: bool) -> bool:
+    """Compare the build of a view with what is in use; whether they agree. Raises StoreRefused, NotNow."""
+    reached = 0
+    async with open_views(url) as views:
+        with progress_bar(f"Bringing the build of {name} up to date") as report:
+
+            def note(progress: Progress) -> None:
+                nonlocal reached
+                reached = max(reached, progress.position)
+                _report(report, progress)
+
+            try:
+                differences = await compare(views, name, note, version=version)
+            except BuildMissing as error:
+                raise _no_build(name) from error
+            except ViewMissing as error:
+                raise NotNow(f"{error}; `--version N` compares with an older version") from error
+    if json:
+        _print_json([name], differences, reached)
+    else:
+        _print([name], differences, reached, ("in use", "built"))
+    return not differences
+
+
+def _print_json(names: Sequence[str], differences: Sequence[Difference], reached: int) -> None:
     """A line for each difference, and one for the outcome."""
     for difference in differences:
         line = {
@@ -79,21 +157,20 @@ def _print_json(differences: Sequence[Difference], reached: int) -> None:
             "folded": _plain(difference.folded),
         }
         print_json(msgspec.json.encode(line))
-    outcome = {"views": [view.name for view in VIEWS], "position": reached, "differences": len(differences)}
+    outcome = {"views": names, "position": reached, "differences": len(differences)}
     print_json(msgspec.json.encode(outcome))
 
 
-def _print(differences: Sequence[Difference], reached: int) -> None:
+def _print(names: Sequence[str], differences: Sequence[Difference], reached: int, sides: tuple[str, str]) -> None:
     console = Console(highlight=False)
     for difference in differences[:SHOWN]:
         console.print(Text.assemble((difference.table, "red"), " ", _text(difference.key)), soft_wrap=True)
-        console.print(Text(f"  stored: {_text(difference.stored)}"), soft_wrap=True)
-        console.print(Text(f"  folded: {_text(difference.folded)}"), soft_wrap=True)
+        for side, row in zip(sides, (difference.stored, difference.folded), strict=True):
+            console.print(Text(f"  {side}: {_text(row)}"), soft_wrap=True)
     if len(differences) > SHOWN:
         console.print(f"and {len(differences) - SHOWN} more; --json prints them all")
     found = (f"{len(differences)} rows differ", "red") if differences else ("No difference", "green")
-    names = ", ".join(view.name for view in VIEWS)
-    console.print(Text.assemble(found, f" ({names}; the log up to position {reached})"), soft_wrap=True)
+    console.print(Text.assemble(found, f" ({', '.join(names)}; the log up to position {reached})"), soft_wrap=True)
 
 
 def _plain(row: Row | None) -> list[object] | None:
