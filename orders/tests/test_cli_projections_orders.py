@@ -179,7 +179,7 @@ async def test_what_was_parked_is_drained_with_mended_code(
     code, _, complained = await run("parked", "retry", NAME, "--sequence", "one")
     assert (code, complained) == (
         1,
-        f"error: nothing of the kind waits in {NAME}; `parked {NAME}` lists what does\n",
+        f"error: nothing is parked in the sequence one of {NAME}\n",
     )
     assert await run("parked", "retry", NAME, "--sequence", "two") == (0, "two  2 folded, 0 left\n", "")
     assert await stored_status(service, "two") is Status.CONFIRMED
@@ -254,5 +254,5 @@ async def test_a_subscription_without_its_code_is_listed_and_paused_but_not_fold
     code, _, complained = await run("parked", "retry", "details")
     assert (code, complained) == (
         2,
-        f"error: there is no projection named details; there are: {NAME}, sales, sales_v1\n",
+        f"error: there is no projection named details; there are: {NAME}, sales_v1\n",
     )

@@ -129,6 +129,7 @@ async def test_inline_projections_are_told_too_and_cannot_stand_still(url: str) 
         for answer in (
             await tell(http, "pause", {"reason": "why not"}),
             await tell(http, "resume"),
+            await tell(http, "reset"),
             await tell(http, "parked/retry"),
             await http.get("/projections/order_details/parked"),
         ):
@@ -203,6 +204,23 @@ async def test_parked_events_are_seen_and_retried(
     assert problem(await tell(http, "parked/retry", {"sequence": "one"}), 404)["type"].endswith(":letter-unknown")
 
 
+async def test_a_reset_projection_forgets_what_is_parked_and_is_folded_again(
+    subscribed: OrderService, http: httpx.AsyncClient, poison: Poison
+) -> None:
+    poison.orders.add("one")
+    for order_id in ("one", "two"):
+        await create(subscribed, order_id)
+    await until(http, lambda found: found["letters"] == 1 and found["behind"] == 0)
+    poison.orders.clear()
+    assert (await tell(http, "pause", {"reason": "a look"})).status_code == 204
+    assert (await tell(http, "reset")).status_code == 204
+    found = await until(http, lambda found: found["position"] == 2)
+    assert (found["letters"], found["state"]) == (0, "following")
+    assert [(await http.get(f"/orders/{order_id}")).status_code for order_id in ("one", "two")] == [200, 200]
+    assert problem(await tell(http, "reset", {"really": True}), 400)
+    assert problem(await http.post("/projections/nothing/reset"), 404)["type"].endswith(":projection-unknown")
+
+
 async def test_an_event_is_skipped_and_taken_back(
     subscribed: OrderService, http: httpx.AsyncClient, poison: Poison
 ) -> None:
@@ -216,7 +234,7 @@ async def test_an_event_is_skipped_and_taken_back(
 
     second = {"sequence": "one", "position": delivered}
     refusal = await tell(http, "parked/skip", {**second, "reason": "not the first"})
-    assert problem(refusal, 409)["type"].endswith(":letter-unknown")
+    assert problem(refusal, 409)["type"].endswith(":letter-refused")
     first = {"sequence": "one", "position": shipped}
     assert problem(await tell(http, "parked/undo-skip", first), 409)
     assert (await tell(http, "parked/skip", {**first, "reason": " a bad carrier "})).status_code == 204

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ledgers import ORDERS, Hands, Ledger, Ledgers, Paid, Trouble, codec, led_by_hand, ledgers, pay, raw
 from twofold import Codec, Column, Projection, Recorded, Source, Store, letters, parked
 from twofold.claims import Claims
-from twofold.errors import EventCorrupt, LetterUnknown, SkipOvertaken
+from twofold.errors import EventCorrupt, LetterRefused, LetterUnknown, SkipOvertaken
 from twofold.events import Recorded as Stored
 from twofold.letters import BEHIND, Letter
 from twofold.sequences import partition_of
@@ -196,10 +196,10 @@ async def test_what_is_skipped_lets_its_sequence_go_on(store: Store) -> None:
     hands = await led_by_hand(store, ledgers(trouble))
     await paid(store, "bbb")
     await hands.settle()
-    with pytest.raises(LetterUnknown):
+    with pytest.raises(LetterRefused):
         await hands.parked.skip(await letter_at(hands, 2), "it is not its turn")
     await hands.parked.skip(await letter_at(hands, 1), "a test of the bank's")
-    with pytest.raises(LetterUnknown):
+    with pytest.raises(LetterRefused):
         await hands.parked.skip(await letter_at(hands, 1), "again")
     await hands.settle()  # the next is tried at once, and fails
     assert [(each.position, each.skipped, each.attempts) for each in await hands.letters()] == [
@@ -219,7 +219,7 @@ async def test_a_skip_can_be_undone_until_a_later_event_was_folded(store: Store)
     await paid(store, "b")
     await hands.settle()
     letter = await letter_at(hands, 1)
-    with pytest.raises(LetterUnknown):
+    with pytest.raises(LetterRefused):
         await hands.parked.undo_skip(letter)
     await hands.parked.skip(letter, "a mistake")
     await paid(store, "a")  # of another sequence

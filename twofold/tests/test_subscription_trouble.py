@@ -23,7 +23,7 @@ from ledgers import Hands, Trouble, claim_all, led_by_hand, ledgers, pay, reache
 from naive_ledgers import image_in
 from troubled import Fault, TroubledMemory, TroubledSqlite
 from twofold import Store, follower, letters
-from twofold.errors import LetterUnknown, OutcomeUnknown, SkipOvertaken, StoreUnavailable
+from twofold.errors import LetterRefused, OutcomeUnknown, SkipOvertaken, StoreUnavailable
 
 Troubled = TroubledMemory | TroubledSqlite
 
@@ -214,7 +214,7 @@ class Anything(RuleBasedStateMachine):
             first = next((each for each in own if each.skipped is None), None)
             try:
                 self._run(self._hands.parked.skip(letter, "no"))
-            except LetterUnknown:
+            except LetterRefused:
                 assert letter != first
             else:
                 assert letter == first
@@ -228,7 +228,7 @@ class Anything(RuleBasedStateMachine):
             row = seen.rows.get(letter.sequence, {"positions": []})["positions"]
             try:
                 self._run(self._hands.parked.undo_skip(letter))
-            except LetterUnknown:
+            except LetterRefused:
                 assert letter.skipped is None
             except SkipOvertaken:
                 assert letter.overtaken

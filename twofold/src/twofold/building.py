@@ -13,9 +13,7 @@ from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
-import sqlalchemy as sa
-
-from twofold.claims import Claims, Held, microseconds, partition
+from twofold.claims import Claims, Held
 from twofold.errors import ProjectionFailed, ProjectionInUse, RebuildOvertaken, StatementFailed, StoreBusy
 from twofold.parked import Parked
 from twofold.sequences import Subscriber
@@ -39,8 +37,6 @@ OnProgress = Callable[[Progress], None]
 
 # On PostgreSQL a rename waits for those who read the table, and all who come later wait behind it: so not for long.
 _BRIEFLY = Run("set local lock_timeout = '300ms'")
-# A claim on an earlier build must not fit the next one: its process may have other code, and wake up at any time.
-_RENEW = sa.update(partition).where(partition.c.name == sa.bindparam("b_name")).values(epoch=sa.bindparam("b_epoch"))
 
 
 async def insist(attempt: Callable[[], Awaitable[T]]) -> T:
@@ -101,7 +97,6 @@ class Build:
         if not self._subscribed:
             return 0
         yield from self.claims.register(self.key, 1)
-        yield from self.claims.run(_RENEW, {"b_name": self.key, "b_epoch": microseconds()})
         return None
 
     async def is_there(self, key: str) -> bool:

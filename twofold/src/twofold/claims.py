@@ -98,7 +98,7 @@ _REGISTER = sa.text(
 )
 _ADD_PART = sa.text(
     "INSERT INTO subscription_partition (name, partition, position, epoch, beat, owner, failure, seen_at) "
-    "VALUES (:name, :partition, :position, 0, 0, NULL, NULL, :seen_at) ON CONFLICT (name, partition) DO NOTHING"
+    "VALUES (:name, :partition, :position, :now, 0, NULL, NULL, :now) ON CONFLICT (name, partition) DO NOTHING"
 )
 _JOIN = sa.text(
     "INSERT INTO subscription_member (name, owner, beat) VALUES (:name, :owner, 1) "
@@ -121,7 +121,13 @@ _BEAT = (
 _TAKE = (
     sa.update(partition)
     .where(_held)
-    .values(owner=sa.bindparam("b_owner"), epoch=partition.c.epoch + 1, failure=None, seen_at=sa.bindparam("b_seen_at"))
+    .values(
+        owner=sa.bindparam("b_owner"),
+        epoch=partition.c.epoch + 1,
+        beat=partition.c.beat + 1,
+        failure=None,
+        seen_at=sa.bindparam("b_seen_at"),
+    )
 )
 _RELEASE = sa.update(partition).where(_held).values(owner=None, failure=sa.bindparam("b_failure"))
 _RELEASE_ALL = sa.update(partition).where(_name, partition.c.owner == sa.bindparam("b_owner")).values(owner=None)
@@ -139,7 +145,7 @@ _of_name = subscription.c.name == sa.bindparam("b_name")
 _PAUSE = sa.update(subscription).where(_of_name).values(paused=sa.bindparam("b_reason"))
 _RESUME = sa.update(subscription).where(_of_name).values(paused=None, resumed=subscription.c.resumed + 1)
 _BUILT = sa.update(subscription).where(_of_name).values(built=1)
-_IS_BUILT = sa.select(subscription.c.built).where(_of_name)
+_BEGUN_ANEW = sa.update(subscription).where(_of_name).values(paused=None, resumed=subscription.c.resumed + 1, built=0)
 _FORGET = [
     sa.delete(table).where(table.c.name == sa.bindparam("b_name")) for table in (partition, member, subscription)
 ]
@@ -173,14 +179,17 @@ class Claims:
             yield self._generation.statement(clause).run(rows)
 
     def register(self, name: str, partitions: int, position: int = 0, *, built: bool = False) -> Work[int]:
-        """Make the subscription known, from a position on, unless it is; answers in how many parts it runs."""
+        """Make the subscription known, from a position on, unless it is; answers in how many parts it runs.
+
+        Epochs begin with the time: if one of the same name was forgotten, a process that had claimed it and wakes up
+        now, perhaps with other code, must not find its claim on this one.
+        """
         yield from self.run(_REGISTER, {"name": name, "partitions": partitions, "built": int(built)})
         rows = yield from self.fetch(_ROW, b_name=name)
         known: int = rows[0][0]
-        seen_at = microseconds()
+        now = microseconds()
         yield from self.run(
-            _ADD_PART,
-            *({"name": name, "partition": n, "position": position, "seen_at": seen_at} for n in range(known)),
+            _ADD_PART, *({"name": name, "partition": n, "position": position, "now": now} for n in range(known))
         )
         return known
 
@@ -282,9 +291,10 @@ class Claims:
         """Note that it has reached the head of the log: its views may be read from now on."""
         yield from self.run(_BUILT, {"b_name": name})
 
-    def is_built(self, name: str) -> Fetch:
-        """Whether it has ever reached the head of the log, as a query."""
-        return self.query(_IS_BUILT, b_name=name)
+    def begin_anew(self, name: str) -> Work[None]:
+        """Put all parts to the beginning of the log; nothing is built, and whoever had given a part up tries again."""
+        yield from self.set_to(name, 0)
+        yield from self.run(_BEGUN_ANEW, {"b_name": name})
 
     def forget(self, name: str) -> Work[None]:
         """Remove all that is known of the subscription."""

@@ -217,14 +217,45 @@ class ProjectionUnknown(TwofoldError):
         super().__init__(f"there is no projection named {name}; there are: {', '.join(known)}")
 
 
-class LetterUnknown(TwofoldError):
-    """A parked letter was named that is not there, or not in a state for what was asked."""
+class ProjectionInline(TwofoldError):
+    """What was asked for can be done to a subscribed projection only, and this one is kept inline."""
 
-    def __init__(self, name: str, sequence: str, position: int) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.sequence = sequence
+        super().__init__(
+            f"{name} is kept inline: each append folds it in its own transaction, so it cannot stand still while"
+            " appends go on, and nothing of it is ever parked; it can be rebuilt"
+        )
+
+
+class ProjectionCodeMissing(TwofoldError):
+    """A subscription is to be folded whose projection this application has no code of."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"this code has no {name}, so it cannot fold it; another version of it may")
+
+
+class LetterUnknown(TwofoldError):
+    """A parked event was named that is not there. Its sequence, or its position, may have been left open."""
+
+    def __init__(self, name: str, position: int | None, sequence: str | None = None) -> None:
+        self.name = name
         self.position = position
-        super().__init__(f"event {position} is not the letter of {sequence!r} in {name} that this can be done to")
+        self.sequence = sequence
+        what = "nothing" if position is None else f"event {position}"
+        where = name if sequence is None else f"the sequence {sequence} of {name}"
+        super().__init__(f"{what} is {'' if position is None else 'not '}parked in {where}")
+
+
+class LetterRefused(TwofoldError):
+    """A parked event is not in a state for what was asked."""
+
+    def __init__(self, name: str, position: int, reason: str) -> None:
+        self.name = name
+        self.position = position
+        self.reason = reason
+        super().__init__(f"event {position} {reason}")
 
 
 class SkipOvertaken(TwofoldError):
@@ -272,8 +303,8 @@ class LifecycleRefused(TwofoldError):
 
 
 class RebuildOvertaken(TwofoldError):
-    """Another rebuild of the same view was done first, with the tables that this one was filling."""
+    """The tables that a build was filling are gone: another rebuild was done first, or it was abandoned."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"another rebuild of {name} was done first; the view is rebuilt")
+        super().__init__(f"the build of {name} is gone: another rebuild was done first, or it was abandoned")

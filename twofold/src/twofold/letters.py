@@ -12,7 +12,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from twofold.claims import Claims, microseconds
-from twofold.errors import LetterUnknown, SkipOvertaken
+from twofold.errors import LetterRefused, LetterUnknown, SkipOvertaken
 from twofold.sequences import Failure, Failures, GivenUp, Part, Subscriber, partition_of, stream_sequence
 from twofold.sql import Work
 
@@ -184,9 +184,13 @@ class Letters:
         """Leave the first letter of its sequence out; the next is due at once."""
         yield from self._claims.lock_part(letter.name, letter.partition)
         key = _key(letter.name, letter.partition, letter.sequence)
+        known = yield from self._known(letter)
+        if known.skipped is not None:
+            raise LetterRefused(letter.name, letter.position, f"is skipped already, for: {known.skipped}")
         first = yield from self._claims.fetch(POSITIONS, **key, b_limit=2)
-        if not first or first[0][0] != letter.position:
-            raise LetterUnknown(letter.name, letter.sequence, letter.position)
+        if first[0][0] != letter.position:
+            reason = f"waits behind event {first[0][0]}: only the first can be skipped"
+            raise LetterRefused(letter.name, letter.position, reason)
         yield from self._claims.run(_SKIP, {**key, "b_position": letter.position, "b_reason": reason})
         for (position,) in first[1:]:
             yield from self._claims.run(_TRY, {**key, "b_position": position, "b_now": microseconds()})
@@ -195,12 +199,20 @@ class Letters:
         """Take a skipped letter back into its sequence."""
         yield from self._claims.lock_part(letter.name, letter.partition)
         key = {**_key(letter.name, letter.partition, letter.sequence), "b_position": letter.position}
-        known = [Letter(*row) for row in (yield from self._claims.fetch(_ONE, **key))]
-        if not known or known[0].skipped is None:
-            raise LetterUnknown(letter.name, letter.sequence, letter.position)
-        if known[0].overtaken:
+        known = yield from self._known(letter)
+        if known.skipped is None:
+            raise LetterRefused(letter.name, letter.position, "is not skipped: it waits")
+        if known.overtaken:
             raise SkipOvertaken(letter.name, letter.sequence, letter.position)
         yield from self._claims.run(_SKIP, {**key, "b_reason": None})
+
+    def _known(self, letter: Letter) -> Work[Letter]:
+        """The letter as it stands now."""
+        key = _key(letter.name, letter.partition, letter.sequence)
+        rows = yield from self._claims.fetch(_ONE, **key, b_position=letter.position)
+        if not rows:
+            raise LetterUnknown(letter.name, letter.position, letter.sequence)
+        return Letter(*rows[0])
 
     def any(self, name: str) -> Work[bool]:
         """Whether any letter waits."""

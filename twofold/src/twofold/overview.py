@@ -98,7 +98,7 @@ def _state(name: str, parts: list[Held], paused: str | None, behind: int) -> tup
     for held in parts:
         if held.failure is not None:
             return State.FAILED, held.failure
-    if all(held.epoch == 0 and held.position == 0 for held in parts):
+    if all(held.beat == 0 and held.position == 0 for held in parts):
         return State.NEW, "no process has begun with it"
     for held in parts:
         silent = time.time() - held.seen_at / 1e6

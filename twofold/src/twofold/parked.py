@@ -200,15 +200,15 @@ class Parked(Letters):
     async def skip(self, letter: Letter, reason: str) -> None:
         """Leave the first letter of its sequence out, for a reason; the next is tried soon.
 
-        Raises LetterUnknown if it is not the first that waits.
+        Raises LetterUnknown, and LetterRefused if it is not the first that waits.
         """
         await self._store.work(partial(self.leave_out, letter, reason))
 
     async def undo_skip(self, letter: Letter) -> None:
         """Take a skipped letter back into its sequence, which is parked again.
 
-        Raises LetterUnknown if it is not skipped, SkipOvertaken if later events of its sequence were folded since: the
-        letter would come out of order, and only a rebuild can bring it in.
+        Raises LetterUnknown, LetterRefused if it is not skipped, SkipOvertaken if later events of its sequence were
+        folded since: the letter would come out of order, and only a rebuild can bring it in.
         """
         await self._store.work(partial(self.take_back, letter))
 

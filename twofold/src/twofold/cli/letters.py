@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 
 import msgspec
@@ -14,66 +13,50 @@ from rich.text import Text
 
 from twofold.cli.listing import EventLine, line_of
 from twofold.cli.statuses import duration
-from twofold.cli.subscriptions import Opening, find, names_in
+from twofold.cli.subscriptions import Opening
 from twofold.cli.terminal import print_json, printable
-from twofold.errors import TwofoldError
 from twofold.events import Recorded
-from twofold.parked import Letter, Parked, event_at
-
-
-class LetterMissing(TwofoldError):
-    """An event is not parked, or not so that what was asked can be done to it."""
-
-
-class LetterLine(msgspec.Struct, frozen=True, rename="camel"):
-    """A letter as `--json` prints it."""
-
-    name: str
-    sequence: str
-    position: int
-    partition: int
-    attempts: int
-    error: str
-    parked_at: datetime
-    retry_at: datetime | None
-    skipped: str | None
-    overtaken: bool
+from twofold.http.letters import ParkedLetter, moment, told
+from twofold.operating import Found, Operator
+from twofold.parked import Letter, event_at
 
 
 class Shown(msgspec.Struct, frozen=True, rename="camel"):
     """A parked event with its letters, one for each sequence that it is of, as `--json` prints them."""
 
     event: EventLine
-    letters: Sequence[LetterLine]
+    letters: Sequence[ParkedLetter]
 
 
 async def list_letters(opening: Opening, url: str, name: str | None, *, json: bool) -> None:
     """Print the letters of a subscription, or of all, by sequence. Raises StoreRefused, ProjectionUnknown."""
     async with opening(url) as views:
-        parked = Parked(views.store)
-        names = [(await find(views, name)).name] if name is not None else await names_in(views.store)
-        letters = [letter for each in names for letter in await parked.letters(each)]
+        operator = Operator(views)
+        found = (
+            [await operator.find(name)] if name is not None else [Found(each, None) for each in await operator.names()]
+        )
+        letters = [letter for each in found for letter in await operator.letters(each)]
     if json:
         for letter in letters:
-            print_json(msgspec.json.encode(_line(letter)))
+            print_json(msgspec.json.encode(told(letter)))
         return
     console = Console(highlight=False)
-    for each in names:
+    for each, _ in found:
         own = [letter for letter in letters if letter.name == each]
         if own:
             console.print(_table(each, own))
     if not letters:
-        console.print(Text("Nothing is parked" if name is None else f"Nothing of {printable(names[0])} is parked"))
+        console.print(Text("Nothing is parked" if name is None else f"Nothing of {printable(found[0].name)} is parked"))
 
 
 async def show_letter(opening: Opening, url: str, name: str, position: int, *, json: bool) -> None:
-    """Print a parked event as it stands in the log, and why it is parked. Raises LetterMissing."""
+    """Print a parked event as it stands in the log, and why it is parked. Raises LetterUnknown."""
     async with opening(url) as views:
-        found = await find(views, name)
-        letters = await letters_at(Parked(views.store), found.name, position)
+        operator = Operator(views)
+        letters = await operator.letters_at(await operator.find(name), position)
         event = await event_at(views.store, position)
     if json:
-        print_json(msgspec.json.encode(Shown(line_of(event), [_line(letter) for letter in letters])))
+        print_json(msgspec.json.encode(Shown(line_of(event), [told(letter) for letter in letters])))
     else:
         console = Console(highlight=False)
         console.print(_event(event))
@@ -82,34 +65,7 @@ async def show_letter(opening: Opening, url: str, name: str, position: int, *, j
             console.print(_letter(letter))
 
 
-async def letters_at(parked: Parked, name: str, position: int) -> list[Letter]:
-    """The letters of an event, one for each of its sequences. Raises LetterMissing if there are none."""
-    letters = [letter for letter in await parked.letters(name) if letter.position == position]
-    if not letters:
-        raise LetterMissing(f"event {position} is not parked in {name}; `parked {name}` lists what is")
-    return letters
-
-
 # --- how it looks ---------------------------------------------------------------------------------------------------
-
-
-def _moment(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1e6, UTC)
-
-
-def _line(letter: Letter) -> LetterLine:
-    return LetterLine(
-        name=letter.name,
-        sequence=letter.sequence,
-        position=letter.position,
-        partition=letter.partition,
-        attempts=letter.attempts,
-        error=letter.error,
-        parked_at=_moment(letter.parked_at),
-        retry_at=None if letter.retry_at is None else _moment(letter.retry_at),
-        skipped=letter.skipped,
-        overtaken=bool(letter.overtaken),
-    )
 
 
 def _table(name: str, letters: Sequence[Letter]) -> RenderableType:
@@ -179,7 +135,7 @@ def _event(event: Recorded[bytes]) -> Table:
 def _letter(letter: Letter) -> Table:
     rows = [
         ("Sequence", _cyan(letter.sequence)),
-        ("Parked", Text(f"{_moment(letter.parked_at):%Y-%m-%d %H:%M:%S}")),
+        ("Parked", Text(f"{moment(letter.parked_at):%Y-%m-%d %H:%M:%S}")),
         ("Attempts", Text(str(letter.attempts))),
         ("Error", Text(printable(letter.error), "red")),
     ]

@@ -26,7 +26,13 @@ from rich.progress import (
 from rich.prompt import Confirm
 from rich.text import Text
 
-from twofold.errors import ProjectionUnknown, StoreRefused, TwofoldError
+from twofold.errors import (
+    ProjectionCodeMissing,
+    ProjectionInline,
+    ProjectionUnknown,
+    StoreRefused,
+    TwofoldError,
+)
 
 Report = Callable[[int, int | None], None]
 """Told how much is done, of how much in all; None where nobody knows."""
@@ -43,7 +49,7 @@ class AskedWrongly(TwofoldError):
     """A command was asked for what cannot be; its text says what can."""
 
 
-_MISUSED = (StoreRefused, ProjectionUnknown, AskedWrongly)
+_MISUSED = (StoreRefused, ProjectionUnknown, ProjectionInline, ProjectionCodeMissing, AskedWrongly)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from twofold.events import Recorded
 from twofold.letters import Letter
+from twofold.operating import Retried
 from twofold.overview import State, Status
 from twofold.store import LARGEST
 
@@ -49,8 +50,9 @@ class Projections(Struct, frozen=True):
 
 
 class ParkedLetter(Struct, frozen=True, rename="camel"):
-    """A parked event as one sequence has it. `skipped` is the reason for which it is left out."""
+    """A parked event as one sequence of a subscription has it. `skipped` is the reason for which it is left out."""
 
+    name: str
     sequence: str
     position: int
     partition: int
@@ -90,16 +92,6 @@ class ParkedEvent(Struct, frozen=True):
     letters: Sequence[ParkedLetter]
 
 
-class Retried(Struct, frozen=True):
-    """What became of a sequence: how many events were folded, how many are left, and why."""
-
-    sequence: str
-    partition: int
-    folded: int
-    left: int
-    error: str | None
-
-
 class RetriedSequences(Struct, frozen=True):
     """What became of each sequence."""
 
@@ -137,12 +129,8 @@ class UndoSkip(Struct, forbid_unknown_fields=True):
     position: Position
 
 
-def as_text(reason: str) -> str:
-    """A reason as every store can keep it."""
-    return reason.strip().encode(errors="replace").decode()
-
-
-def _time(microseconds: int) -> datetime:
+def moment(microseconds: int) -> datetime:
+    """A time as the store keeps it, as a date."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 
 
@@ -155,13 +143,14 @@ def standing(status: Status, name: str) -> ProjectionStatus:
 def told(letter: Letter) -> ParkedLetter:
     """A letter, as it is sent."""
     return ParkedLetter(
+        name=letter.name,
         sequence=letter.sequence,
         position=letter.position,
         partition=letter.partition,
         attempts=letter.attempts,
         error=letter.error,
-        parked_at=_time(letter.parked_at),
-        retry_at=None if letter.retry_at is None else _time(letter.retry_at),
+        parked_at=moment(letter.parked_at),
+        retry_at=None if letter.retry_at is None else moment(letter.retry_at),
         skipped=letter.skipped,
         overtaken=bool(letter.overtaken),
     )

@@ -19,8 +19,11 @@ from starlette.responses import Response
 from twofold.errors import (
     Conflict,
     IdempotencyKeyReused,
+    LetterRefused,
     LetterUnknown,
     OutcomeUnknown,
+    ProjectionCodeMissing,
+    ProjectionInline,
     ProjectionUnknown,
     SkipOvertaken,
     StoreFailed,
@@ -125,8 +128,15 @@ def _own(error: TwofoldError) -> Problem:
             return Problem(422, "idempotency-key-reused", "The Idempotency-Key was used for a different request")
         case ProjectionUnknown():
             return Problem(404, "projection-unknown", "There is no such projection")
+        case ProjectionInline():
+            text = "This projection is inline: it cannot stand still, and nothing of it is parked"
+            return Problem(409, "projection-inline", text)
+        case ProjectionCodeMissing():
+            return Problem(409, "projection-code-missing", "This application has no code of that projection")
         case LetterUnknown():
-            return Problem(409, "letter-unknown", "That cannot be done to this parked event as it stands")
+            return Problem(404, "letter-unknown", "No such event is parked there")
+        case LetterRefused(reason=reason):
+            return Problem(409, "letter-refused", f"The event {reason}")
         case SkipOvertaken():
             return Problem(409, "skip-overtaken", "Later events were folded since; only a rebuild brings it in")
         case StoreUnavailable():

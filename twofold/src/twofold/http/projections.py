@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from functools import partial
 from typing import TypeVar, cast
 
 import msgspec
@@ -15,8 +14,7 @@ from msgspec import UNSET, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from twofold.claims import Claims
-from twofold.errors import EventUnreadable, Fault, ProjectionUnknown, ValidationFailed
+from twofold.errors import EventUnreadable, Fault, ValidationFailed
 from twofold.http.answers import encode, json_response
 from twofold.http.letters import (
     Nothing,
@@ -24,12 +22,10 @@ from twofold.http.letters import (
     ParkedLetters,
     Pause,
     Projections,
-    Retried,
     RetriedSequences,
     Retry,
     Skip,
     UndoSkip,
-    as_text,
     cursor_of,
     logged,
     place,
@@ -40,12 +36,11 @@ from twofold.http.letters import (
 from twofold.http.openapi import Handler, Operation, Parameter
 from twofold.http.problems import Problem
 from twofold.http.requests import Parameters, read_body, read_json
-from twofold.letters import Letter
+from twofold.operating import Found, Operator
 from twofold.overview import overview
-from twofold.parked import Parked, event_at
-from twofold.sql import Work
+from twofold.parked import event_at
 from twofold.store import LARGEST
-from twofold.views import View, Views, identity
+from twofold.views import Views, identity
 
 S = TypeVar("S", bound=Struct)
 
@@ -62,8 +57,7 @@ class ProjectionsApi:
         self._views = views
         self._changes = changes
         self._store = views.store
-        self._claims = Claims(views.store.dialect)
-        self._parked = Parked(views.store)
+        self._operator = Operator(views)
 
     async def list(self, request: Request) -> Response:
         """GET /projections."""
@@ -77,15 +71,19 @@ class ProjectionsApi:
     async def pause(self, request: Request) -> Response:
         """POST /projections/{name}/pause."""
         asked = await self._asked(request, Pause)
-        name, _ = await self._find(request)
-        await self._store.work(partial(self._claims.pause, name, as_text(asked.reason)))
+        await self._operator.pause(await self._find(request), asked.reason)
         return Response(status_code=204)
 
     async def resume(self, request: Request) -> Response:
         """POST /projections/{name}/resume."""
         await self._asked(request, Nothing)
-        name, _ = await self._find(request)
-        await self._store.work(partial(self._claims.resume, name))
+        await self._operator.resume(await self._find(request))
+        return Response(status_code=204)
+
+    async def reset(self, request: Request) -> Response:
+        """POST /projections/{name}/reset."""
+        await self._asked(request, Nothing)
+        await self._operator.reset(await self._find(request))
         return Response(status_code=204)
 
     async def letters(self, request: Request) -> Response:
@@ -94,8 +92,7 @@ class ProjectionsApi:
         limit = parameters.whole("limit", "Limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT)
         after = parameters.read("cursor", "Cursor", "one that was given for this list", place_of)
         parameters.check()
-        name, _ = await self._find(request)
-        letters = sorted(await self._parked.letters(name), key=place)
+        letters = sorted(await self._operator.letters(await self._find(request)), key=place)
         page = [letter for letter in letters if after is None or place(letter) > after][: limit + 1]
         cursor = cursor_of(page[limit - 1]) if len(page) > limit else None
         return json_response(encode(ParkedLetters([told(letter) for letter in page[:limit]], cursor)))
@@ -103,9 +100,8 @@ class ProjectionsApi:
     async def letter(self, request: Request) -> Response:
         """GET /projections/{name}/parked/{position}."""
         Parameters(request, ()).check()
-        name, _ = await self._find(request)
         position = min(int(request.path_params["position"]), LARGEST)
-        letters = await self._letters_at(name, position)
+        letters = await self._operator.letters_at(await self._find(request), position)
         try:
             event, unreadable = logged(await event_at(self._store, position)), None
         except EventUnreadable as error:
@@ -115,48 +111,20 @@ class ProjectionsApi:
     async def retry(self, request: Request) -> Response:
         """POST /projections/{name}/parked/retry: each sequence in its order, with the code of this process."""
         asked = await self._asked(request, Retry)
-        name, view = await self._find(request)
-        if view is None:
-            raise Problem(409, "projection-code-missing", "This application has no code of that projection")
-        waiting = sorted(await self._parked.letters(name), key=lambda letter: letter.position)
-        parts = dict.fromkeys(
-            (letter.partition, letter.sequence)
-            for letter in waiting
-            if letter.skipped is None and asked.sequence in (UNSET, letter.sequence)
-        )
-        if not parts and asked.sequence is not UNSET:
-            raise Problem(404, "letter-unknown", "Nothing of this sequence is parked")
-        subscriber = self._views.subscriber(view)
-        done = [
-            Retried(sequence, partition, *await self._parked.retry(subscriber, partition, sequence))
-            for partition, sequence in parts
-        ]
+        sequence = None if asked.sequence is UNSET else asked.sequence
+        done = await self._operator.retry(await self._find(request), sequence=sequence)
         return json_response(encode(RetriedSequences(done)))
 
     async def skip(self, request: Request) -> Response:
         """POST /projections/{name}/parked/skip: only the first event of a sequence that waits can be left out."""
         asked = await self._asked(request, Skip)
-        name, _ = await self._find(request)
-        letters = await self._letters_at(name, asked.position, asked.sequence)
-
-        def work() -> Work[None]:
-            for letter in letters:  # an event that cannot be read has one in each part of the projection
-                yield from self._parked.leave_out(letter, as_text(asked.reason))
-
-        await self._store.work(work)
+        await self._operator.skip(await self._find(request), asked.position, asked.sequence, asked.reason)
         return Response(status_code=204)
 
     async def undo_skip(self, request: Request) -> Response:
         """POST /projections/{name}/parked/undo-skip."""
         asked = await self._asked(request, UndoSkip)
-        name, _ = await self._find(request)
-        letters = await self._letters_at(name, asked.position, asked.sequence)
-
-        def work() -> Work[None]:
-            for letter in letters:
-                yield from self._parked.take_back(letter)
-
-        await self._store.work(work)
+        await self._operator.undo_skip(await self._find(request), asked.position, asked.sequence)
         return Response(status_code=204)
 
     # --- what they share ----------------------------------------------------------------------------------------------
@@ -176,33 +144,9 @@ class ProjectionsApi:
         except msgspec.ValidationError as error:
             raise ValidationFailed([Fault(str(error), "", "type")]) from None
 
-    async def _find(self, request: Request) -> tuple[str, View | None]:
-        """A subscription by its name in the code or in the store, with its view if there is code of it.
-
-        Raises ProjectionUnknown, and a Problem for a view that is inline.
-        """
-        asked: str = request.path_params["name"]
-        known = {row[0] for row in await self._store.rows(self._claims.names())}
-        for view in self._views.all.values():
-            if asked in (view.name, identity(view)):
-                if view in self._views.inline:
-                    text = "This projection is inline: it cannot stand still, and nothing of it is parked"
-                    raise Problem(409, "projection-inline", text)
-                if identity(view) in known:
-                    return identity(view), view
-        if asked in known:
-            return asked, None
-        raise ProjectionUnknown(asked, sorted({*self._views.all, *known}))
-
-    async def _letters_at(self, name: str, position: int, sequence: str | None = None) -> Sequence[Letter]:
-        letters = [
-            letter
-            for letter in await self._parked.letters(name)
-            if letter.position == position and sequence in (None, letter.sequence)
-        ]
-        if not letters:
-            raise Problem(404, "letter-unknown", "This event is not parked there")
-        return letters
+    async def _find(self, request: Request) -> Found:
+        """The subscription that the path names. Raises ProjectionUnknown, ProjectionInline."""
+        return await self._operator.find(request.path_params["name"])
 
 
 def operations(api: ProjectionsApi) -> Sequence[Operation]:
@@ -243,6 +187,7 @@ def operations(api: ProjectionsApi) -> Sequence[Operation]:
         change(
             "resume", "resumeProjection", "Go on with a projection that is paused or has failed", api.resume, Nothing
         ),
+        change("reset", "resetProjection", "Empty a projection and fold the whole log again", api.reset, Nothing),
         Operation(
             "GET",
             "/projections/{name}/parked",
