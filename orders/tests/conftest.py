@@ -18,11 +18,14 @@ from twofold.messages import R
 pytest.register_assert_rewrite("twofold.testing")  # a failed check shows what it compared
 
 # Only after that, or pytest could not rewrite them.
-from twofold.testing.postgres import PostgresServer, PostgresUnavailable, start_postgres  # noqa: E402
+from twofold.testing import fixtures  # noqa: E402
+from twofold.testing.postgres import PostgresServer  # noqa: E402
 
 # A slow machine is no fault of the code: nothing here is a timed test.
 settings.register_profile("twofold", deadline=None)
 settings.load_profile("twofold")
+
+own_postgres, postgres_server, postgres_url = fixtures.own_postgres, fixtures.postgres_server, fixtures.postgres_url
 
 
 STORES = ("memory", "sqlite", "postgres")
@@ -99,24 +102,3 @@ def http(server: Server, shared_client: httpx.Client) -> httpx.Client:
     """A client of the running service."""
     assert server.process.poll() is None, "the service has ended"
     return shared_client
-
-
-# --- a PostgreSQL server ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Generator[PostgresServer]:
-    """A server for all tests, which nobody stops; what asks for it is skipped where there is none."""
-    try:
-        server = start_postgres()
-    except PostgresUnavailable as error:
-        pytest.skip(str(error))
-    with server:
-        yield server
-
-
-@pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Generator[str]:
-    """The URL of an empty database."""
-    with postgres_server.database() as url:
-        yield url

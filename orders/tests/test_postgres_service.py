@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,10 @@ import pytest
 
 import naive
 import servers
-from twofold.testing.postgres import PostgresServer, PostgresUnavailable, start_postgres
+from twofold.testing.postgres import PostgresServer
 from wire import Answer, Wire
 
 CLIENTS = 32
-
-
-@pytest.fixture
-def own_postgres() -> Generator[PostgresServer]:
-    """A server that a test may stop and kill."""
-    try:
-        server = start_postgres()
-    except PostgresUnavailable as error:
-        pytest.skip(str(error))
-    with server:
-        if server.elsewhere:
-            pytest.skip("TWOFOLD_TEST_POSTGRES names a server that is not ours to stop")
-        yield server
 
 
 def order_of(customer: str, chance: random.Random) -> dict[str, Any]:

@@ -21,12 +21,21 @@ from twofold.testing.contract_answers import AnswersContract
 from twofold.testing.contract_concurrency import ConcurrencyContract
 from twofold.testing.contract_log import LogContract
 from twofold.testing.contract_openings import OpeningsContract
+from twofold.testing.contract_reading import ReadingContract
 from twofold.testing.contract_views import ViewsContract
+from twofold.testing.contract_work import WorkContract
 
 __all__ = ["StoreContract"]
 
 
 class StoreContract(
-    LogContract, AnswersContract, AdoptionContract, ViewsContract, ConcurrencyContract, OpeningsContract
+    LogContract,
+    ReadingContract,
+    AnswersContract,
+    AdoptionContract,
+    ViewsContract,
+    WorkContract,
+    ConcurrencyContract,
+    OpeningsContract,
 ):
     """All checks. Set `durable` or `shared` to False for a store that is not; say `open`."""

@@ -14,9 +14,20 @@ from twofold.errors import AdoptionRefused, Conflict, EventIdTaken, IdempotencyK
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency, Metadata
 from twofold.store import Progress, Remembered, Store
-from twofold.testing.contract_base import ContractBase, Seen, events_of, happened, said, seen_by, several, whole
+from twofold.testing.contract_base import (
+    HALF,
+    HOSTILE,
+    NULS,
+    ContractBase,
+    Seen,
+    events_of,
+    happened,
+    said,
+    seen_by,
+    several,
+    whole,
+)
 from twofold.testing.contract_history import check_log
-from twofold.testing.contract_log import HALF, HOSTILE, NULS
 
 ASKED = Idempotency("key", "request")
 LONG_AGO = datetime(2019, 3, 4, 5, 6, 7, 890_123, tzinfo=UTC)

@@ -8,8 +8,7 @@ from twofold.errors import Conflict, EventIdTaken, IdempotencyKeyReused, Request
 from twofold.events import Receipt
 from twofold.messages import Idempotency
 from twofold.store import Remembered, Snapshot, Store
-from twofold.testing.contract_base import ContractBase, happened, several, whole
-from twofold.testing.contract_log import HALF, NULS
+from twofold.testing.contract_base import HALF, NULS, ContractBase, happened, several, whole
 
 ASKED = Idempotency("key", "this request")
 OTHER = Idempotency("key", "another request")

@@ -20,6 +20,31 @@ from twofold.sql import Fetch, Fold, Work
 from twofold.store import EventStore, Store, ViewStore
 from twofold.tables import SCHEMA, Generation
 
+HALF = "a\ud800"
+"""A text that is not UTF-8: it holds half a surrogate pair."""
+
+HOSTILE = (
+    "",
+    " ",
+    "'; drop table event; --",
+    '"quoted" \\ `back` $1 :name ? %s {}',
+    "e\N{COMBINING ACUTE ACCENT}",
+    "\N{LATIN SMALL LETTER E WITH ACUTE}",
+    "E",
+    "e",
+    "e ",
+    "\N{HEBREW LETTER SHIN}\N{RIGHT-TO-LEFT OVERRIDE}abc",
+    "\N{FAMILY}\N{ZERO WIDTH JOINER}\N{GRINNING FACE}",
+    "\N{REPLACEMENT CHARACTER}\uffff\U0010ffff",
+    "line\r\nline\ttab\x1b[31m",
+    "long" * 20_000,
+)
+"""Strings that a store might change, cut, or take for one another."""
+
+NULS = ("\0", "a\0", "\0a", "a\0b")
+"""Texts that no name or key may be, for not every SQL can keep them."""
+
+
 T = TypeVar("T")
 
 
