@@ -90,13 +90,16 @@ class Answers:
     async def search(self, query: SearchOrders, _metadata: Metadata) -> FoundOrders:
         """A search beside the event loop: it may have to look at many rows."""
         table, order = details.table, order_by(query.sort)
-        found = sa.select(table.c.row).where(*_conditions(query))
+        conditions = _conditions(query)
         if query.cursor is not None:
-            found = found.where(behind(query.cursor, query.sort))
-        # Bodies are read of the page only: where many orders have a word, to sort them with their bodies takes longest.
-        page = found.order_by(*order).limit(query.limit + 1)
-        orders = sa.select(table.c.body, query.sort.columns[0], table.c.first_position).where(table.c.row.in_(page))
-        rows = await self._views.scan(orders.order_by(*order))
+            conditions.append(behind(query.cursor, query.sort))
+        if query.text is not None:
+            # Many orders may have a word, and to sort them with their bodies takes long: so bodies are read of the page
+            # only. Without words an index has the order, and the page is read off it.
+            page = sa.select(table.c.row).where(*conditions).order_by(*order).limit(query.limit + 1)
+            conditions = [table.c.row.in_(page)]
+        orders = sa.select(table.c.body, query.sort.columns[0], table.c.first_position).where(*conditions)
+        rows = await self._views.scan(orders.order_by(*order).limit(query.limit + 1))
         bodies, cursor = _page(rows, query.limit, query.sort)
         return FoundOrders(bodies, query.limit, cursor)
 

@@ -23,7 +23,7 @@ from twofold.subscription import Subscription
 from twofold.tables import Generation
 from twofold.views import BUILD, View, Views, ViewSubscriber, identity, partitions_of, remade, table_names
 
-PAGE = 100  # events folded under one lock: about the wait that another writer is used to
+PAGE = 50  # events folded under one lock: less than the wait that another writer is used to
 PACE = 4.0  # how many times as long as a page took is rested after it
 FOLLOWING_PACE = 1.0  # of a subscribed view, whose pages appends do not wait for on PostgreSQL
 PATIENCE_SECONDS = 2.0  # for which a promotion tries to find the view in use no further than its build

@@ -95,3 +95,6 @@ create table parked (
     overtaken integer not null,  -- 1 once a later event of its sequence was folded: then no skip can be undone
     primary key (name, partition, sequence, position)
 );
+
+-- A sequence may have many letters; only those that are tried again by themselves are looked for all the time.
+create index parked_due on parked (name, partition, retry_at) where retry_at is not null;
