@@ -332,7 +332,7 @@ async def test_there_is_a_bound_to_the_streams() -> None:
     async def send(_message: Any) -> None:
         pass
 
-    await answers[0]({}, receive, send)
+    await answers[0].send({}, receive, send)
     await bounded.response(opened)
 
 

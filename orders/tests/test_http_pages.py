@@ -39,6 +39,7 @@ def test_it_describes_every_operation(http: httpx.Client) -> None:
         ("get", "/projections"),
         ("post", "/projections/{name}/pause"),
         ("post", "/projections/{name}/resume"),
+        ("post", "/projections/{name}/reset"),
         ("get", "/projections/{name}/parked"),
         ("get", "/projections/{name}/parked/{position}"),
         ("post", "/projections/{name}/parked/retry"),

@@ -49,7 +49,7 @@ def until(what: str, holds: Callable[[], bool]) -> None:
 
 def answered(server: Server) -> set[int]:
     """The processes that have answered a request."""
-    return {int(pid) for pid in re.findall(r" (\d+) INFO granian\.access ", server.output)}
+    return {int(pid) for pid in re.findall(r" (\d+) INFO twofold\.access ", server.output)}
 
 
 def all_answer(server: Server, among: int) -> bool:

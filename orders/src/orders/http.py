@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
 from orders import requests, validation
@@ -32,6 +30,7 @@ from orders.settings import Settings
 from twofold import Conflict, Metadata, Receipt, TwofoldError
 from twofold.http.answers import answer_once, encode, json_response
 from twofold.http.consistency import Consistency
+from twofold.http.exchange import Request, Response
 from twofold.http.problems import PreconditionFailed, Problem
 from twofold.http.requests import (
     Parameters,
@@ -158,7 +157,7 @@ class OrdersApi:
         etag = entity_tag(document.version)
         headers = {"ETag": etag, **headers}
         if not matches_none_of(request, etag):
-            return Response(status_code=304, headers=headers)
+            return Response(status=304, headers=headers)
         return json_response(bytes(document.body), headers=headers)
 
     async def get_history(self, request: Request) -> Response:
@@ -233,7 +232,7 @@ class OrdersApi:
         headers = {**await self._consistency.reading(request, details.name)}
         found = await self._queries.ask(query)
         if found.cursor is not None:
-            given = {name: value for name, value in request.query_params.items() if name != "cursor"}
+            given = {name: value for name, value in request.query if name != "cursor"}
             headers["Link"] = _link(f"{_root(request)}/orders", "next", {**given, "cursor": found.cursor})
         return json_response(encode(found), headers=headers)
 
@@ -246,8 +245,7 @@ class OrdersApi:
 
 def _root(request: Request) -> str:
     """The path under which the application is mounted; empty at the root."""
-    root: str = request.scope.get("root_path", "")
-    return quote(root)
+    return quote(request.root)
 
 
 def _link(path: str, rel: str, parameters: dict[str, object]) -> str:

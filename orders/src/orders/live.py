@@ -13,8 +13,6 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 
 import sqlalchemy as sa
-from starlette.requests import Request
-from starlette.responses import Response
 
 from orders import validation
 from orders.app import OrderService
@@ -23,6 +21,7 @@ from orders.domain import OrderCreated, OrderNotFound, codec, orders
 from orders.http import DEFAULT_LIMIT, MAX_LIMIT
 from twofold.errors import EventUnknown, EventUnreadable
 from twofold.events import Recorded
+from twofold.http.exchange import Request, Response
 from twofold.http.problems import Problem
 from twofold.http.requests import Parameters
 from twofold.http.streams import HEARTBEAT, HEARTBEAT_SECONDS, Streams, frame, read_last_event_id

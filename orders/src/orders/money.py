@@ -14,6 +14,7 @@ LARGEST = Decimal("999999999.99")
 # ISO 4217: how many digits follow the point. Currencies that are not here have two.
 _NONE = ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF")
 _THREE = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+_QUANTA = tuple(Decimal(1).scaleb(-digits) for digits in range(4))  # the smallest amount, by the number of digits
 _DIGITS = {**dict.fromkeys(_NONE, 0), **dict.fromkeys(_THREE, 3)}
 
 
@@ -24,7 +25,7 @@ def digits(currency: str) -> int:
 
 def exact(amount: Decimal, currency: str) -> Decimal | None:
     """The amount with the digits of its currency; None if it has more of them than the currency knows."""
-    rounded = amount.quantize(Decimal(1).scaleb(-digits(currency)))
+    rounded = amount.quantize(_QUANTA[digits(currency)])
     return rounded if rounded == amount else None
 
 

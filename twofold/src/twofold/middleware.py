@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -12,6 +11,7 @@ from typing import Any, Protocol, TypeVar, cast
 import msgspec
 
 from twofold.bus import Middleware, Next
+from twofold.deadlines import Deadline
 from twofold.errors import Fault, TimedOut, TwofoldError, ValidationFailed
 from twofold.messages import Metadata
 
@@ -87,12 +87,12 @@ def timeout(seconds: float) -> Middleware:
     """Give up waiting after `seconds`. Raises TimedOut: what the handler began may still take effect."""
 
     async def middleware(message: object, metadata: Metadata, call_next: Next[R], /) -> R:
-        deadline = asyncio.timeout(seconds)
+        deadline = Deadline(seconds)
         try:
-            async with deadline:
+            with deadline:
                 return await call_next(message, metadata)
         except TimeoutError as error:
-            if not deadline.expired():
+            if not deadline.expired:
                 raise  # the handler's own
             raise TimedOut(type(message), seconds) from error
 

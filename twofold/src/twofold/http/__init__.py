@@ -1,1 +1,1 @@
-"""The way in by HTTP: problems, conditions, idempotent commands, OpenAPI; Starlette, msgspec, any ASGI server."""
+"""The way in by HTTP: problems, conditions, idempotent commands, OpenAPI; on any ASGI server."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
-from starlette.responses import Response
 
 from twofold.errors import Conflict, RequestRefused, TwofoldError
 from twofold.events import Receipt
+from twofold.http.exchange import Response
 from twofold.http.problems import Explain, problem_of, stored_problem
 from twofold.messages import Idempotency, Metadata
 from twofold.store import IdempotencyStore

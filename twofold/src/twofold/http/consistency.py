@@ -6,14 +6,13 @@ the application's views. `Prefer` (RFC 7240) sets another bound (`wait`), or ref
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from starlette.requests import Request
-
+from twofold.deadlines import Deadline
 from twofold.errors import Fault, TwofoldError, ValidationFailed
+from twofold.http.exchange import Request
 from twofold.http.problems import Problem
 from twofold.views import Views
 from twofold.watermarks import Token, Watermarks
@@ -40,7 +39,7 @@ def read_preferences(request: Request) -> Preferences:
     """The request's preferences. One that cannot be read is ignored, as RFC 7240 says; of several the first counts."""
     wait: int | None = None
     handling: str | None = None
-    lines = request.headers.getlist("prefer")
+    lines = request.headers.lines("prefer")
     for name, value in _preferences(", ".join(lines)) if lines else ():
         if name == "wait" and wait is None and re.fullmatch("[0-9]{1,9}", value):
             wait = min(int(value), LONGEST_WAIT)
@@ -85,7 +84,7 @@ class Consistency:
         Without a token nothing is waited for, nor looked at. Raises ValidationFailed for a token that is none, and a
         Problem (503) where only a stale answer could be given and the client refuses those.
         """
-        tokens = request.headers.getlist(TOKEN)
+        tokens = request.headers.lines(_TOKEN)
         if not tokens:
             return {}
         token = Token.of(tokens[0].strip()) if len(tokens) == 1 else None
@@ -109,10 +108,11 @@ class Consistency:
         if not any(name in self._subscribed for name in names):  # inline views have all that an answer told of
             return 0
         seconds = self._seconds if preferred.wait is None else preferred.wait
-        async with asyncio.timeout(seconds + PATIENCE):
+        with Deadline(seconds + PATIENCE):
             return await self._watermarks.wait(names, position, seconds)
 
 
+_TOKEN = TOKEN.lower()
 _LATER = {"Retry-After": "1"}
 
 

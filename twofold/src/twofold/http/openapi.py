@@ -6,20 +6,17 @@ An operation is declared once: the router serves it and the document describes i
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
+from twofold.http.application import Handler, Route
 from twofold.http.problems import MEDIA_TYPE
 
-Handler = Callable[[Request], Awaitable[Response]]
 JsonSchema = Mapping[str, Any]
 
 
@@ -86,24 +83,8 @@ class Operation:
 
 
 def routes(operations: Sequence[Operation]) -> list[Route]:
-    """A route for each path, which answers 405 with all its methods in Allow."""
-    by_path: dict[str, dict[str, Handler]] = {}
-    for operation in operations:
-        by_path.setdefault(operation.path, {})[operation.method] = operation.handler
-    return [_route(path, methods) for path, methods in by_path.items()]
-
-
-def _route(path: str, methods: Mapping[str, Handler]) -> Route:
-    allowed = sorted({*methods, *(("HEAD",) if "GET" in methods else ())})
-    if len(methods) == 1:
-        ((method, handler),) = methods.items()
-        return Route(path, handler, methods=[method])
-
-    async def dispatch(request: Request) -> Response:
-        handler = methods["GET" if request.method == "HEAD" else request.method]
-        return await handler(request)
-
-    return Route(path, dispatch, methods=allowed)
+    """A route for each operation."""
+    return [Route(operation.method, operation.path, operation.handler) for operation in operations]
 
 
 def document(

@@ -8,12 +8,11 @@ from importlib import resources
 from urllib.parse import quote
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
 
 from twofold.errors import TwofoldError
 from twofold.http.answers import encode, json_response
+from twofold.http.application import Route
+from twofold.http.exchange import Request, Response
 from twofold.http.problems import Problem
 
 SWAGGER_UI = "swagger-ui-5.35.0"
@@ -34,8 +33,8 @@ _PAGE = f"""<!doctype html>
 <script src="docs/start.js"></script>
 </body>
 </html>
-"""
-_START = """SwaggerUIBundle({
+""".encode()
+_START = b"""SwaggerUIBundle({
   url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null, tryItOutEnabled: true
 })
 """
@@ -50,26 +49,29 @@ def documentation(openapi: bytes) -> list[Route]:
     """Routes of /openapi.json, /docs and the files of that page; / leads there."""
 
     async def home(_request: Request) -> Response:
-        return Response(status_code=307, headers={"Location": "docs"})
+        return Response(status=307, headers={"Location": "docs"})
 
     async def document(request: Request) -> Response:
-        root: str = request.scope.get("root_path", "")
-        return json_response(_served_under(root, openapi) if root else openapi)
+        return json_response(_served_under(request.root, openapi) if request.root else openapi)
 
     async def page(_request: Request) -> Response:
-        return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY})
+        return Response(_PAGE, headers={"Content-Security-Policy": _POLICY}, media_type=_text("html"))
 
     async def start(_request: Request) -> Response:
-        return Response(_START, media_type="text/javascript")
+        return Response(_START, media_type=_text("javascript"))
 
     return [
-        Route("/", home, methods=["GET"]),
-        Route("/openapi.json", document, methods=["GET"]),
-        Route("/docs", page, methods=["GET"]),
-        Route("/docs/start.js", start, methods=["GET"]),
-        Route(f"/docs/{SWAGGER_UI}.js", _file(f"{SWAGGER_UI}.js", "text/javascript"), methods=["GET"]),
-        Route(f"/docs/{SWAGGER_UI}.css", _file(f"{SWAGGER_UI}.css", "text/css"), methods=["GET"]),
+        Route("GET", "/", home),
+        Route("GET", "/openapi.json", document),
+        Route("GET", "/docs", page),
+        Route("GET", "/docs/start.js", start),
+        Route("GET", f"/docs/{SWAGGER_UI}.js", _file(f"{SWAGGER_UI}.js", _text("javascript"))),
+        Route("GET", f"/docs/{SWAGGER_UI}.css", _file(f"{SWAGGER_UI}.css", _text("css"))),
     ]
+
+
+def _text(kind: str) -> str:
+    return f"text/{kind}; charset=utf-8"
 
 
 def _served_under(root: str, openapi: bytes) -> bytes:
@@ -102,4 +104,4 @@ def health(check: Callable[[], Awaitable[None]]) -> list[Route]:
             raise Problem(503, "not-ready", f"Not ready: {error}", headers={"Retry-After": "1"}) from error
         return json_response(b'{"status":"ready"}')
 
-    return [Route("/livez", live, methods=["GET"]), Route("/readyz", ready, methods=["GET"])]
+    return [Route("GET", "/livez", live), Route("GET", "/readyz", ready)]

@@ -6,15 +6,10 @@ the sentences) and `errors` (each with its sentence, path and code).
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 
 from twofold.errors import (
     Conflict,
@@ -32,8 +27,7 @@ from twofold.errors import (
     TwofoldError,
     ValidationFailed,
 )
-
-log = logging.getLogger("twofold.http")
+from twofold.http.exchange import Response
 
 MEDIA_TYPE = "application/problem+json"
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -148,24 +142,3 @@ def _own(error: TwofoldError) -> Problem:
             return Problem(503, "outcome-unknown", text, headers={"Retry-After": "1"})
         case _:
             return _INTERNAL
-
-
-def handlers(explain: Explain) -> Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]:
-    """Starlette's exception handlers: every error leaves as a problem."""
-
-    async def told(request: Request, error: Exception) -> Response:
-        problem = error if isinstance(error, Problem) else problem_of(error, explain)
-        chosen = isinstance(error, Problem) and error.__cause__ is None  # an answer that was asked for, no fault
-        if problem.status >= 500 and not chosen:  # the path may name a person: it is not logged
-            # Being busy is no fault of the code: a trace for each refusal would flood the log under overload.
-            trace = None if isinstance(error, StoreUnavailable) else error
-            log.error("%s failed: %s", request.method, type(error).__name__, exc_info=trace)
-        return problem.response()
-
-    async def routed(_request: Request, error: Exception) -> Response:
-        if not isinstance(error, HTTPException):
-            return _INTERNAL.response()
-        text = {404: "There is nothing here", 405: "This method is not allowed here"}.get(error.status_code)
-        return Problem(error.status_code, "http", text or error.detail, headers=error.headers).response()
-
-    return {Problem: told, TwofoldError: told, HTTPException: routed, Exception: told}

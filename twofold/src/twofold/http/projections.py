@@ -11,11 +11,11 @@ from typing import TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Struct
-from starlette.requests import Request
-from starlette.responses import Response
 
 from twofold.errors import EventUnreadable, Fault, ValidationFailed
 from twofold.http.answers import encode, json_response
+from twofold.http.application import Handler
+from twofold.http.exchange import Request, Response
 from twofold.http.letters import (
     Nothing,
     ParkedEvent,
@@ -33,7 +33,7 @@ from twofold.http.letters import (
     standing,
     told,
 )
-from twofold.http.openapi import Handler, Operation, Parameter
+from twofold.http.openapi import Operation, Parameter
 from twofold.http.problems import Problem
 from twofold.http.requests import Parameters, read_body, read_json
 from twofold.operating import Found, Operator
@@ -72,19 +72,19 @@ class ProjectionsApi:
         """POST /projections/{name}/pause."""
         asked = await self._asked(request, Pause)
         await self._operator.pause(await self._find(request), asked.reason)
-        return Response(status_code=204)
+        return Response(status=204)
 
     async def resume(self, request: Request) -> Response:
         """POST /projections/{name}/resume."""
         await self._asked(request, Nothing)
         await self._operator.resume(await self._find(request))
-        return Response(status_code=204)
+        return Response(status=204)
 
     async def reset(self, request: Request) -> Response:
         """POST /projections/{name}/reset."""
         await self._asked(request, Nothing)
         await self._operator.reset(await self._find(request))
-        return Response(status_code=204)
+        return Response(status=204)
 
     async def letters(self, request: Request) -> Response:
         """GET /projections/{name}/parked."""
@@ -119,13 +119,13 @@ class ProjectionsApi:
         """POST /projections/{name}/parked/skip: only the first event of a sequence that waits can be left out."""
         asked = await self._asked(request, Skip)
         await self._operator.skip(await self._find(request), asked.position, asked.sequence, asked.reason)
-        return Response(status_code=204)
+        return Response(status=204)
 
     async def undo_skip(self, request: Request) -> Response:
         """POST /projections/{name}/parked/undo-skip."""
         asked = await self._asked(request, UndoSkip)
         await self._operator.undo_skip(await self._find(request), asked.position, asked.sequence)
-        return Response(status_code=204)
+        return Response(status=204)
 
     # --- what they share ----------------------------------------------------------------------------------------------
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from enum import StrEnum
 from typing import TypeVar
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
 
+from twofold.deadlines import Deadline
 from twofold.errors import Fault, ValidationFailed
+from twofold.http.exchange import ClientDisconnected, Request
 from twofold.http.problems import Problem
 from twofold.messages import Idempotency
 
@@ -49,30 +50,33 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     """The body, of at most `limit` bytes. Raises a Problem: 413, or 408 for a client that takes too long."""
     closing = {"Connection": "close"}  # what is left of the body would be taken for the next request
     too_large = Problem(413, "too-large", f"The body must have at most {limit} bytes", headers=closing)
-    announced = request.headers.get("content-length", "")
+    announced = request.headers.get("content-length")
     size_announced = int(announced) if announced.isdecimal() else 0
     if size_announced > limit and "expect" in request.headers:
         raise too_large  # the client asked before it sends
-    chunks: list[bytes] = []
-    size = 0
+    body, more = b"", True
     try:
-        async with asyncio.timeout(DRAIN_SECONDS if size_announced > limit else BODY_SECONDS) as deadline:
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size <= limit:
-                    chunks.append(chunk)
-                elif size > DRAIN_BYTES:
-                    break
-                elif size - len(chunk) <= limit:
-                    deadline.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS)
+        if size_announced <= limit:
+            with Deadline(BODY_SECONDS):
+                while more and len(body) <= limit:
+                    chunk, more = await request.receive()
+                    body += chunk
+            if len(body) <= limit:
+                return body
+        await _drain(request, len(body), more=more)
     except TimeoutError:
-        if max(size, size_announced) <= limit:
-            raise Problem(408, "timeout", "The body did not arrive in time", headers=closing) from None
-    except ClientDisconnect:
+        raise Problem(408, "timeout", "The body did not arrive in time", headers=closing) from None
+    except ClientDisconnected:
         raise Problem(400, "disconnected", "The body broke off", headers=closing) from None
-    if max(size, size_announced) > limit:
-        raise too_large
-    return b"".join(chunks)
+    raise too_large
+
+
+async def _drain(request: Request, size: int, *, more: bool) -> None:
+    """Read what a client is still sending, for a while."""
+    with suppress(TimeoutError), Deadline(DRAIN_SECONDS):
+        while more and size <= DRAIN_BYTES:
+            chunk, more = await request.receive()
+            size += len(chunk)
 
 
 def read_json(request: Request, body: bytes, *, optional: bool = False) -> object:
@@ -82,9 +86,9 @@ def read_json(request: Request, body: bytes, *, optional: bool = False) -> objec
     """
     if not body and optional:
         return {}
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip()
-    encoding = request.headers.get("content-encoding", "identity")
-    if not _JSON.fullmatch(content_type) or encoding.strip().lower() != "identity":
+    content_type = request.headers.get("content-type").partition(";")[0].strip()
+    encoding = request.headers.get("content-encoding").strip().lower()
+    if not _JSON.fullmatch(content_type) or encoding not in ("", "identity"):
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         raise Problem(415, "media-type", "The body must be application/json", headers=headers)
     return parse_json(body)
@@ -102,7 +106,7 @@ def parse_json(text: bytes) -> object:
 
 def read_idempotency(request: Request, body: bytes) -> Idempotency | None:
     """The request's Idempotency-Key (IETF draft -07, quoted or raw), with the fingerprint of the request."""
-    raw = request.headers.getlist("idempotency-key")
+    raw = request.headers.lines("idempotency-key")
     if not raw:
         return None
     key = raw[0].strip()
@@ -112,18 +116,12 @@ def read_idempotency(request: Request, body: bytes) -> Idempotency | None:
         text = f"Idempotency-Key must be one of 1 to {LONGEST_KEY} printable ASCII characters"
         raise ValidationFailed([Fault(text, "Idempotency-Key", "header")])
     conditions = _lines(request, "if-match") or ""
-    return Idempotency(key, fingerprint(request.method, _path(request), body, conditions))
+    return Idempotency(key, fingerprint(request.method, request.path, body, conditions))
 
 
 def fingerprint(method: str, path: str, body: bytes, conditions: str = "") -> str:
     """What sums up a request's content: two requests with one key are the same if it is equal."""
     return hashlib.sha256("\0".join((method, path, conditions, "")).encode() + body).hexdigest()
-
-
-def _path(request: Request) -> str:
-    """The path inside the application, wherever it is mounted."""
-    path: str = request.scope["path"]
-    return path.removeprefix(request.scope.get("root_path", ""))
 
 
 def read_if_match(request: Request) -> frozenset[int] | None:
@@ -150,7 +148,7 @@ def matches_none_of(request: Request, etag: str) -> bool:
 
 def _lines(request: Request, name: str) -> str | None:
     """A header that may stand on several lines, which are one list (RFC 9110, 5.3)."""
-    lines = request.headers.getlist(name)
+    lines = request.headers.lines(name)
     return ", ".join(lines) if lines else None
 
 
@@ -174,7 +172,7 @@ class Parameters:
     def __init__(self, request: Request, known: Sequence[str]) -> None:
         self._values: dict[str, str] = {}
         self._faults: list[Fault] = []
-        for name, value in request.query_params.multi_items():
+        for name, value in request.query:
             if name not in known:
                 self._fault(f"Unknown parameter: {name[:50]}", name[:50], "unknown_field")
             elif name in self._values:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from ipaddress import ip_address
 from typing import Any
@@ -17,16 +18,14 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
+from twofold.http.access import AccessLog
+
 log = logging.getLogger("twofold.http")
 
 HEADER_MILLISECONDS = 10_000  # how long a client may take to send a request's head
 HEADER_BYTES = 65_536  # of a request's head
-# Without the path: it names people, and an escaped line break in it would forge a line.
-ACCESS_FORMAT = "%(addr)s %(method)s %(status)d %(dt_ms).1f ms"
-# The server's loggers write where the application's do.
-LOGGERS: Mapping[str, object] = {
-    name: {"level": "INFO", "handlers": [], "propagate": True} for name in ("_granian", "granian.access")
-}
+# The server's logger writes where the application's do.
+LOGGERS: Mapping[str, object] = {"_granian": {"level": "INFO", "handlers": [], "propagate": True}}
 
 
 def is_loopback(host: str) -> bool:
@@ -50,8 +49,9 @@ async def serve(
 
     False if requests were still running when `stop_seconds` had passed, or when the signal came a second time.
     """
+    access = AccessLog(application, sys.stderr) if access_log else None
     server = Server(
-        application,
+        access or application,
         address=host,
         port=port,
         interface=Interfaces.ASGI,
@@ -61,8 +61,6 @@ async def serve(
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS, max_buffer_size=HEADER_BYTES),
         log_enabled=False,
         log_dictconfig={"loggers": LOGGERS},
-        log_access=access_log,
-        log_access_format=ACCESS_FORMAT,
     )
     stopping, hurrying = asyncio.Event(), asyncio.Event()
 
@@ -77,6 +75,8 @@ async def serve(
     on_stop()
     server.stop()  # type: ignore[no-untyped-call]  # granian has no annotation there
     await _first(serving, hurrying.wait(), timeout=stop_seconds)
+    if access is not None:
+        access.flush()
     if not serving.done():
         log.error("requests that were still running are broken off")
         return False

@@ -15,12 +15,9 @@ import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
-
 from twofold.errors import Fault, TwofoldError, ValidationFailed
-from twofold.http.openapi import Handler
+from twofold.http.application import Handler
+from twofold.http.exchange import Receive, Request, Response, Scope, Send
 from twofold.http.problems import Problem
 from twofold.store import LARGEST
 
@@ -43,7 +40,7 @@ _HEADERS: Mapping[str, str] = {
 
 def wants_stream(request: Request) -> bool:
     """Whether the client asks for server-sent events."""
-    ranges = ", ".join(request.headers.getlist("accept")).split(",")
+    ranges = ", ".join(request.headers.lines("accept")).split(",")
     return request.method == "GET" and any(one.partition(";")[0].strip().lower() == MEDIA_TYPE for one in ranges)
 
 
@@ -58,7 +55,7 @@ def negotiated(answer: Handler, stream: Handler) -> Handler:
 
 def read_last_event_id(request: Request) -> int | None:
     """The position that a client has come to; None if it begins anew. Raises ValidationFailed for what is none."""
-    text = request.headers.get("last-event-id", "").strip()
+    text = request.headers.get("last-event-id").strip()
     if not text:
         return None
     if not re.fullmatch("[0-9]{1,19}", text) or int(text) > LARGEST:
@@ -103,12 +100,12 @@ class Streams:
 class _EventStream(Response):
     def __init__(self, frames: AsyncGenerator[bytes], stack: AsyncExitStack, closing: asyncio.Event) -> None:
         super().__init__(headers=_HEADERS)
-        del self.headers["content-length"]  # it has no end
         self._frames = frames
         self._stack = stack
         self._closing = closing
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def send(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send frames until they end, the client has left, or the service stops."""
         async with self._stack:
             sending = asyncio.create_task(self._send(send))
             others = [asyncio.create_task(self._closing.wait()), asyncio.create_task(_gone(receive))]
@@ -130,8 +127,7 @@ class _EventStream(Response):
 
     async def _send(self, send: Send) -> bool:
         """Send all frames; False if the client does not read them."""
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(start)
+        await send({"type": "http.response.start", "status": 200, "headers": self.encoded_headers()})
         try:
             if not await _write(send, _body(b"retry: %d\n\n" % RETRY_MILLISECONDS), SEND_SECONDS):
                 return False

@@ -1,0 +1,66 @@
+"""The access log: a line for each request, with time, address, method, status and milliseconds.
+
+It has no path: paths name people, and an escaped line break in one would forge a line. Lines are written together, a
+few times a second: a record of `logging` for each request took longer than to answer it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import TextIO
+
+from twofold.http.exchange import Message, Receive, Scope, Send
+
+FLUSH_SECONDS = 0.2
+
+
+class AccessLog:
+    """An ASGI application around another one; it notes what that one answers."""
+
+    def __init__(self, application: Callable[[Scope, Receive, Send], Awaitable[None]], stream: TextIO) -> None:
+        self._application = application
+        self._stream = stream
+        self._lines: list[str] = []
+        self._second = (-1, "")  # the last one that was written out, and how
+        self._process = os.getpid()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI 3."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        began = time.perf_counter()
+        status = 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._application(scope, receive, noting)
+        finally:
+            self._note(scope, status, time.perf_counter() - began)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        now = time.time()
+        if self._second[0] != int(now):
+            self._second = int(now), time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+        client = scope.get("client")
+        address = client[0] if client else "-"
+        if not self._lines:
+            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+        self._lines.append(
+            f"{self._second[1]},{int(now * 1000) % 1000:03} {self._process} INFO twofold.access "
+            f"{address} {scope['method']} {status} {seconds * 1000:.1f} ms\n"
+        )
+
+    def flush(self) -> None:
+        """Write what is not yet written."""
+        lines, self._lines = self._lines, []
+        self._stream.write("".join(lines))
+        self._stream.flush()
