@@ -38,6 +38,7 @@ from twofold.errors import EventCorrupt, LifecycleRefused
 from twofold.follower import IDLE_SECONDS
 from twofold.running import running
 from twofold.stores.memory import MemoryStore
+from twofold.subscription import Subscription
 from twofold.table_view import TableView
 from twofold.views import Views, identity
 
@@ -207,6 +208,32 @@ async def test_parts_are_shared_evenly(store: Store) -> None:
             await shares(store, 2, 2)
         await shares(store, 4)
     await check_whole(store)
+
+
+async def test_who_has_less_than_its_share_takes_what_is_given_up_at_once(store: Store) -> None:
+    views = await begun(store, 4)
+    first = Subscription(store, views.subscriber(VIEW), lease_seconds=300)
+    second = Subscription(store, views.subscriber(VIEW), lease_seconds=300)  # a beat is a minute
+    running_first = asyncio.create_task(first.run())
+    await until(lambda: shared(store, {first.owner}))
+    running_second = asyncio.create_task(second.run())
+    await until(lambda: is_member(store, second.owner))
+    running_first.cancel()
+    async with asyncio.timeout(20):
+        await until(lambda: shared(store, {second.owner}))
+    running_second.cancel()
+    await asyncio.gather(running_first, running_second, return_exceptions=True)
+
+
+async def shared(store: Store, expected: set[str]) -> bool:
+    """Whether all parts are owned, by exactly these."""
+    return set(await owners(store, VIEW)) == expected
+
+
+async def is_member(store: Store, owner: str) -> bool:
+    """Whether it has shown itself as one that could run the subscription."""
+    members = await store.work(lambda: Claims(store.dialect).members(identity(VIEW)))
+    return owner in dict(members)
 
 
 async def test_a_member_that_comes_back_is_a_member_again(store: Store) -> None:

@@ -141,20 +141,21 @@ def _item(number: int, item: object, fields: Body, currency: str) -> Iterator[Fa
 
 def _is_plain(item: Body, currency: str) -> bool:
     """Whether an item is as nearly all are, with no fault in it: that is known sooner than each fault is looked for."""
-    match item:
-        case {"productId": str(id), "productName": str(name), "quantity": int(quantity), "price": Decimal() as price}:
-            return (
-                len(item) == len(_ITEM)
-                and _is_plain_text(id, MAX_ID)
-                and _is_plain_text(name, MAX_NAME)
-                and quantity is not True
-                and 1 <= quantity <= MAX_QUANTITY
-                and price.is_finite()
-                and 0 < price <= money.LARGEST
-                and money.exact(price, currency) is not None
-            )
-        case _:
-            return False
+    id, name = item.get("productId"), item.get("productName")
+    quantity, price = item.get("quantity"), item.get("price")
+    return (
+        isinstance(id, str)
+        and isinstance(name, str)
+        and type(quantity) is int  # which True is not
+        and isinstance(price, Decimal)
+        and len(item) == len(_ITEM)
+        and _is_plain_text(id, MAX_ID)
+        and _is_plain_text(name, MAX_NAME)
+        and 1 <= quantity <= MAX_QUANTITY
+        and price.is_finite()
+        and 0 < price <= money.LARGEST
+        and money.exact(price, currency) is not None
+    )
 
 
 def _is_plain_text(text: str, longest: int) -> bool:

@@ -24,6 +24,7 @@ from twofold.store import Store
 
 LEASE_SECONDS = 10.0
 BEATS = 5  # in a lease: some may be late
+WANTING_SECONDS = 0.1  # between two looks at parts that are to become ours
 
 log = logging.getLogger("twofold.subscription")
 
@@ -58,6 +59,7 @@ class Subscription:
         self._resumed = 0
         self._stuck = False  # whether something is given up: then others may have our share
         self._seen: dict[str, tuple[object, float]] = {}  # what was seen of a beat, and since when it is the same
+        self._wanting = False  # whether a part of our share is still somebody else's, or nobody's
         self._trouble = ""  # the last one that was told
 
     async def run(self) -> None:
@@ -87,6 +89,8 @@ class Subscription:
         """Wait for a beat, or until a part ends."""
         tasks = [task for _, task in self._running.values()]
         seconds = self._lease / BEATS
+        if self._wanting:  # it may be given up at any moment, and is not followed until we take it
+            seconds = min(seconds, WANTING_SECONDS)
         if tasks:
             await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.sleep(min(seconds, 0.05))  # a part that ends again and again must not make this spin
@@ -113,6 +117,7 @@ class Subscription:
         if not beat.paused:
             await self._start(beat.parts, share, beat.resumed)
         self._stuck = any(self._is_given_up(held, beat.resumed) for held in beat.parts)
+        self._wanting = len(self._running) < share and not (beat.paused or self._stuck)
         self._resumed = beat.resumed
 
     async def _living(self, members: Sequence[tuple[str, int]]) -> list[str]:
