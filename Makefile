@@ -4,7 +4,7 @@
 # make test    the tests; ARGS="-k name" goes to pytest
 # make check   style, types, import layers
 # make format  mends what the style check can mend
-# make bench   the benchmarks        make soak    the tests that take minutes
+# make bench   the benchmarks; ARGS="service --only POST"        make soak    the tests that take minutes
 # make lock    renews constraints.txt (needs uv)
 # make clean   removes .venv and all caches
 
@@ -48,6 +48,14 @@ else
 endif
 	@touch $@
 
+.venv/.ready-to-bench: .venv/.ready-to-test
+ifdef UV
+	"$(UV)" pip install --quiet --python $(BIN)/python -c constraints.txt --group bench
+else
+	$(PIP) -c constraints.txt --group bench
+endif
+	@touch $@
+
 # exec: a signal reaches the service itself, not a shell around it.
 ifeq ($(STORE),postgres)
 # A server that is installed will do; else it is the one that comes with the tools for tests.
@@ -64,7 +72,7 @@ test: setup
 soak: setup
 	$(BIN)/python -m pytest -m soak --timeout=0 $(ARGS)
 
-bench: setup
+bench: .venv/.ready-to-bench
 	$(BIN)/python -m bench $(ARGS)
 
 check: setup
@@ -83,7 +91,7 @@ format: setup
 lock:
 	@command -v uv >/dev/null || { echo 'make lock needs uv' >&2; exit 1; }
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
-	  --no-emit-package twofold --no-emit-package orders --all-extras --group dev --output-file constraints.new \
+	  --no-emit-package twofold --no-emit-package orders --all-extras --group dev --group bench --output-file constraints.new \
 	  twofold/pyproject.toml orders/pyproject.toml >/dev/null
 	@{ sed -n '/^#/!q;p' constraints.txt; grep '^[a-z]' constraints.new; } > constraints.tmp
 	@mv constraints.tmp constraints.txt; rm constraints.new

@@ -1,122 +1,68 @@
-"""`make bench`: how fast the log takes events, beside the floor below it.
+"""`make bench`: Twofold beside what else does the same work; all of it, or what is named.
 
-Each comparison runs both sides in turn, several rounds after one to warm up; the figures are medians with their spread.
-Ratios travel from machine to machine, rates do not. The floor is the SQLite driver alone with the same durability,
-which commits, and so syncs, each event by itself.
+Nothing here is a test: figures are for people, who know what else their machine is doing.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import json
-import statistics
-import sys
-import tempfile
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+import importlib
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import apsw
-from uuid_utils.compat import uuid7
+from bench import plots, reports
+from bench.comparing import ROUNDS, Comparison, Measured, Unavailable, a_core, compare
+from twofold.testing.postgres import PostgresServer, PostgresUnavailable, start_postgres
 
-from twofold import Metadata, NewEvent
-from twofold.connect import connect
-
-ROUNDS = 5
-EVENTS = 2_000
-DATA = b'{"customerId":"QUICK","items":[{"productId":"nw-38","quantity":20,"price":"263.50"}],"currency":"USD"}'
-
-Side = Callable[[Path], Awaitable[float]]
-"""Does the work in an empty folder and answers events a second."""
+GROUPS = ("library", "service", "starting")
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One comparison: rates in events a second, medians of the rounds, and their spread as a share of the median."""
-
-    work: str
-    ratio: float
-    ours: float
-    ours_spread: float
-    floor: float
-    floor_spread: float
+def comparisons(group: str) -> Sequence[Comparison]:
+    """What a group compares."""
+    found: Sequence[Comparison] = importlib.import_module(f"bench.{group}").COMPARISONS
+    return found
 
 
-def event() -> NewEvent:
-    """An event of usual size."""
-    return NewEvent(id=uuid7(), type="OrderCreated", schema=1, data=DATA, metadata=Metadata.new())
+async def measure(asked: Sequence[Comparison], rounds: int) -> tuple[list[Measured], dict[str, str]]:
+    """Run all; what cannot run here comes back with its reason."""
+    measured: list[Measured] = []
+    missing: dict[str, str] = {}
+    with ExitStack() as stack:
+        postgres: PostgresServer | None = None
+        if any(side.postgres for each in asked for side in (each.ours, each.theirs)):
+            try:
+                postgres = stack.enter_context(start_postgres())
+            except PostgresUnavailable:
+                postgres = None  # each comparison that needs it says so
+        for each in asked:
+            print(f"{each.work} ...", flush=True)
+            try:
+                measured.append(await compare(each, rounds=rounds, core=a_core(), postgres=postgres))
+            except (Unavailable, RuntimeError) as error:  # the others are worth having all the same
+                missing[each.work] = str(error)
+    return measured, missing
 
 
-def store_with(writers: int) -> Side:
-    """Appends of one event each through the store, from so many writers at once."""
-
-    async def side(folder: Path) -> float:
-        async with connect(f"sqlite:///{folder / 'log.db'}") as store:
-
-            async def write(writer: int) -> None:
-                for number in range(EVENTS // writers):
-                    await store.append(f"order-{writer}-{number}", [event()], expected=0)
-
-            began = time.perf_counter()
-            await asyncio.gather(*(write(writer) for writer in range(writers)))
-            return (EVENTS // writers) * writers / (time.perf_counter() - began)
-
-    return side
-
-
-async def driver_alone(folder: Path) -> float:
-    """The same rows by the driver alone: write-ahead log, synchronous=FULL, one commit an event."""
-    connection: Any = apsw.Connection(str(folder / "rows.db"))
-    connection.pragma("journal_mode", "wal")
-    connection.pragma("synchronous", "full")
-    connection.execute(
-        "create table event (position integer primary key, stream text, version int, id blob, data blob)"
-    )
-    connection.execute("create unique index event_stream on event (stream, version)")
-    connection.execute("create unique index event_id on event (id)")
-    began = time.perf_counter()
-    for number in range(EVENTS):
-        row = (f"order-{number}", 1, uuid7().bytes, DATA)
-        connection.execute("insert into event (stream, version, id, data) values (?, ?, ?, ?)", row)
-    seconds = time.perf_counter() - began
-    connection.close()
-    return EVENTS / seconds
-
-
-async def compare(work: str, ours: Side, floor: Side) -> Measured:
-    """Both sides in turn; the first round of each is thrown away."""
-    rates: tuple[list[float], list[float]] = ([], [])
-    for _ in range(ROUNDS + 1):
-        for side, kept in zip((ours, floor), rates, strict=True):
-            with tempfile.TemporaryDirectory() as folder:
-                kept.append(await side(Path(folder)))
-    (our, our_spread), (its, its_spread) = (_summary(kept[1:]) for kept in rates)
-    return Measured(work, our / its, our, our_spread, its, its_spread)
-
-
-def _summary(rates: list[float]) -> tuple[float, float]:
-    median = statistics.median(rates)
-    return median, (max(rates) - min(rates)) / median
-
-
-async def main() -> None:
-    """Run all, print a table, and with `--json` the same as JSON."""
-    measured = [
-        await compare(f"append, {writers} writer{'s' * (writers > 1)}, SQLite FULL", store_with(writers), driver_alone)
-        for writers in (1, 8, 64)
-    ]
-    if "--json" in sys.argv[1:]:
-        print(json.dumps([asdict(row) for row in measured], indent=2))
-        return
-    print(f"{'work':34} {'ratio':>6} {'ours/s':>9} {'±':>5} {'driver alone/s':>15} {'±':>5}")
-    for row in measured:
-        print(
-            f"{row.work:34} {row.ratio:6.2f} {row.ours:9,.0f} {row.ours_spread:5.0%}"
-            f" {row.floor:15,.0f} {row.floor_spread:5.0%}"
-        )
+def main() -> None:
+    """Measure, print a table, and write JSON and a plot."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"some of: {', '.join(GROUPS)}; default: all")
+    parser.add_argument("--only", metavar="TEXT", default="", help="only works whose name has this text")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"after the warm-up (default: {ROUNDS})")
+    parser.add_argument("--out", type=Path, default=Path("bench/results"), help="where JSON and plot go")
+    given = parser.parse_args()
+    groups: Sequence[str] = given.groups or GROUPS
+    if unknown := set(groups) - set(GROUPS):
+        parser.error(f"there is no group {', '.join(sorted(unknown))}; there are: {', '.join(GROUPS)}")
+    asked = [each for group in groups for each in comparisons(group) if given.only in each.work]
+    measured, missing = asyncio.run(measure(asked, given.rounds))
+    reports.show(measured, missing)
+    given.out.mkdir(parents=True, exist_ok=True)
+    reports.write_json(given.out / "comparisons.json", measured, missing)
+    plots.ratios(given.out / "comparisons.svg", measured)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

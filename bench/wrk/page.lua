@@ -1,0 +1,3 @@
+-- GET of the path that wrk was given, again and again.
+
+require "report"
