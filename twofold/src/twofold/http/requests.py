@@ -31,6 +31,7 @@ LONGEST_KEY = 255  # characters of an idempotency key
 LONGEST_PARAMETER = 500  # characters of a query parameter
 MAX_FAULTS = 20  # of a query string that are named; more say nothing new
 
+_CLOSING = {"Connection": "close"}  # what is left of the body would be taken for the next request
 _JSON = re.compile(r"application/([\w.+-]+\+)?json", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
 _ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
@@ -48,12 +49,10 @@ _decode = msgspec.json.Decoder(float_hook=_decimal).decode
 
 async def read_body(request: Request, *, limit: int) -> bytes:
     """The body, of at most `limit` bytes. Raises a Problem: 413, or 408 for a client that takes too long."""
-    closing = {"Connection": "close"}  # what is left of the body would be taken for the next request
-    too_large = Problem(413, "too-large", f"The body must have at most {limit} bytes", headers=closing)
     announced = request.headers.get("content-length")
     size_announced = int(announced) if announced.isdecimal() else 0
     if size_announced > limit and "expect" in request.headers:
-        raise too_large  # the client asked before it sends
+        raise _too_large(limit)  # the client asked before it sends
     body, more = b"", True
     try:
         if size_announced <= limit:
@@ -65,10 +64,16 @@ async def read_body(request: Request, *, limit: int) -> bytes:
                 return body
         await _drain(request, len(body), more=more)
     except TimeoutError:
-        raise Problem(408, "timeout", "The body did not arrive in time", headers=closing) from None
+        raise Problem(408, "timeout", "The body did not arrive in time", headers=_CLOSING) from None
     except ClientDisconnected:
-        raise Problem(400, "disconnected", "The body broke off", headers=closing) from None
-    raise too_large
+        raise Problem(400, "disconnected", "The body broke off", headers=_CLOSING) from None
+    raise _too_large(limit)
+
+
+def _too_large(limit: int) -> Problem:
+    # Nobody keeps it in a variable: the error would hold the frame, the frame the error, and both the request,
+    # whose connection stays open until the garbage collector comes by.
+    return Problem(413, "too-large", f"The body must have at most {limit} bytes", headers=_CLOSING)
 
 
 async def _drain(request: Request, size: int, *, more: bool) -> None:
