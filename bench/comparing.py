@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from twofold.testing.postgres import PostgresServer
 
@@ -91,12 +90,6 @@ class Measured:
         return self.ratio <= self.target if self.less_is_better else self.ratio >= self.target
 
 
-class Run(Protocol):
-    """How a side is run; tests of the frame have another."""
-
-    async def __call__(self, side: Side, core: int | None, postgres: PostgresServer | None) -> float: ...
-
-
 async def in_child(side: Side, core: int | None, postgres: PostgresServer | None) -> float:
     """One round of a side in a process of its own. Raises Unavailable, RuntimeError if it fails."""
     with ExitStack() as stack:
@@ -134,14 +127,13 @@ async def compare(
     rounds: int = ROUNDS,
     core: int | None = None,
     postgres: PostgresServer | None = None,
-    run: Run = in_child,
 ) -> Measured:
     """Run both sides in turn. Raises Unavailable where one of them cannot run here."""
     figures: tuple[list[float], list[float]] = ([], [])
     for number in range(WARM_UP + rounds):
         sides = list(zip((comparison.ours, comparison.theirs), figures, strict=True))
         for side, kept in sides if number % 2 else reversed(sides):  # nobody is always the first
-            kept.append(await run(side, core, postgres))
+            kept.append(await in_child(side, core, postgres))
     ours, theirs = (each[WARM_UP:] for each in figures)
     names = (comparison.ours.name, comparison.theirs.name)
     return Measured(comparison.work, comparison.unit, comparison.target, comparison.less_is_better, names, ours, theirs)

@@ -457,7 +457,7 @@ async def test_no_change_is_missed_or_repeated(
             positions = [recorded.position async for recorded in service.store.read_all()]
         async with asyncio.timeout(PATIENCE):
             # What the followers see is told by nobody else.
-            while not all(events and events[-1].id == positions[-1] for events in seen):  # noqa: ASYNC110
+            while not all(events and events[-1].id == positions[-1] for events in seen):  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0.05)
         finished.set()
         assert await asyncio.to_thread(server.stop) == 0, server.output

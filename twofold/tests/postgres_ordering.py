@@ -276,16 +276,15 @@ async def _append_and_commit(connection: Connection, transaction: Any, stream: s
 
 
 async def _done_or_blocked(task: asyncio.Task[None], connection: Connection, watching: Connection) -> None:
-    blocked = "select pg_blocking_pids($1) <> '{}'"
-
-    while not task.done() and not await watching.fetchval(blocked, connection.get_server_pid()):  # noqa: ASYNC110
+    blocked, pid = "select pg_blocking_pids($1) <> '{}'", connection.get_server_pid()
+    while not task.done() and not await watching.fetchval(blocked, pid):  # noqa: ASYNC110 - a server tells of no change
         await asyncio.sleep(0.001)
 
 
 async def _wait_for_the_oldest(connection: Connection) -> None:
     """Until no transaction of the cluster hides the end of the log from those who read below xmin."""
     hidden = "select exists (select from event where xid >= pg_snapshot_xmin(pg_current_snapshot()))"
-    while await connection.fetchval(hidden):  # noqa: ASYNC110 - as above
+    while await connection.fetchval(hidden):  # noqa: ASYNC110 - a server is asked, and tells of no change by itself
         await asyncio.sleep(0.01)
 
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from unittest.mock import patch
 
 import pytest
@@ -28,7 +28,7 @@ from twofold.cli import main
 from twofold.cli.statuses import COLOURS, Pace, Paces, duration, print_statuses
 from twofold.cli.subscriptions import open_any
 from twofold.connect import connect
-from twofold.errors import StoreUnavailable
+from twofold.errors import EventCorrupt, StoreUnavailable
 from twofold.overview import State, Status, overview
 from twofold.parked import Parked
 from twofold.running import running
@@ -359,6 +359,25 @@ async def test_a_parked_event_is_shown_as_it_stands_in_the_log(run: Run, url: st
             1,
             f"error: event 1 is not parked in {NAME}\n",
         )
+
+
+async def test_a_parked_event_that_cannot_be_read_is_shown_with_its_letters(
+    run: Run, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def damaged(_store: Store, _position: int) -> NoReturn:
+        raise EventCorrupt("order-\x1b", 2, "ItemAdded")
+
+    async with with_poison(url):
+        monkeypatch.setattr("twofold.operating.event_at", damaged)
+        code, printed, _ = await run("parked", "show", NAME, "2", "--store", url)
+        assert code == 0
+        assert "event 2 of order-\ufffd (ItemAdded) cannot be read" in printed
+        assert "when asked" in printed
+        _, printed, _ = await run("parked", "show", NAME, "2", "--json", "--store", url)
+        shown = json.loads(printed)
+        assert shown["event"] is None
+        assert "cannot be read" in shown["unreadable"]
+        assert len(shown["letters"]) == 1
 
 
 async def test_an_event_is_skipped_for_a_reason_and_taken_back(run: Run, url: str) -> None:

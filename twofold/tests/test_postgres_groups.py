@@ -130,21 +130,6 @@ async def test_only_the_append_that_cannot_be_stored_fails(postgres_url: str) ->
         assert all(isinstance(outcome, Receipt) for outcome in outcomes)
 
 
-@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
-async def test_a_fold_that_raises_an_exit_hangs_nobody(postgres_url: str, error: type[BaseException]) -> None:
-    async with PostgresStore(postgres_url) as store:
-
-        def leave(events: Sequence[Recorded[bytes]]) -> Work[None]:
-            yield Fetch("select 1")
-            raise error
-
-        await attached(store, "leave", leave)
-        for _ in range(2):
-            with pytest.raises(ProjectionFailed):
-                await asyncio.wait_for(store.append("order-1", several(1), expected=0), 5)
-        assert await whole(store) == []
-
-
 async def test_a_work_that_stops_an_iteration_says_so(postgres_url: str) -> None:
     async with PostgresStore(postgres_url) as store:
 

@@ -118,20 +118,6 @@ async def test_too_many_that_wait_are_refused_at_once(tmp_path: Path, monkeypatc
         assert len(await asyncio.gather(*appends)) == len(await whole(store)) == 5
 
 
-async def test_a_fold_that_ends_the_thread_hangs_nobody(tmp_path: Path) -> None:
-    async with SqliteStore(tmp_path / "store.db") as store:
-
-        def leave(events: Sequence[Recorded[bytes]]) -> Work[None]:
-            yield Fetch("select 1")
-            raise SystemExit
-
-        await attached(store, "leave", leave)
-        for _ in range(2):
-            with pytest.raises(ProjectionFailed):
-                await asyncio.wait_for(store.append("order-1", several(1), expected=0), 5)
-        assert await whole(store) == []
-
-
 async def test_a_statement_that_is_wrong_harms_no_other(tmp_path: Path) -> None:
     async with SqliteStore(tmp_path / "store.db") as store:
 

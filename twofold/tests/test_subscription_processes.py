@@ -190,7 +190,8 @@ async def kill_again_and_again(url: str, *, times: int) -> None:
         last = await children.bear(lease=0.2)
         await settled(store)
         await children.end(last)
-    print(f"killed in catch-up {in_catch_up} of {times} times, the last at {seen_positions[-1]}")  # noqa: T201
+    told = f"killed in catch-up {in_catch_up} of {times} times, the last at {seen_positions[-1]}"
+    print(told)  # noqa: T201 - pytest shows it
     assert naive_ledgers.whole(await image_at(url)) == []
     assert in_catch_up == times
     assert seen_positions == sorted(seen_positions)

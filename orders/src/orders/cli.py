@@ -17,7 +17,7 @@ import typer
 
 from orders.cli_views import mount_views
 from orders.settings import Lifecycle, SettingRefused, Settings
-from twofold.cli.projections import mount
+from twofold.cli.projections import StoreOption, mount
 from twofold.cli.terminal import AfterOption, FollowFlag, JsonFlag, LimitOption, application, run
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ DEFAULTS = Settings()
 
 app = application("The order service.")
 
-StoreOption = Annotated[str, typer.Option(envvar="TWOFOLD_STORE", metavar="URL", help="The store: sqlite:///path.")]
 CurrencyOption = Annotated[
     str, typer.Option(envvar="TWOFOLD_CURRENCY", metavar="CODE", help="The currency of all prices (ISO 4217).")
 ]
@@ -60,7 +59,10 @@ def serve(
         int, typer.Option(envvar="TWOFOLD_PORT", metavar="NUMBER", help="The port to listen on.")
     ] = DEFAULTS.port,
     store: Annotated[
-        str, typer.Option(envvar="TWOFOLD_STORE", metavar="URL", help="The store: sqlite:///path, or memory:.")
+        str,
+        typer.Option(
+            envvar="TWOFOLD_STORE", metavar="URL", help="The store: sqlite:///path, postgresql://... or memory:."
+        ),
     ] = DEFAULTS.store,
     views: Annotated[
         Lifecycle | None,

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from orders.settings import Settings
+from twofold.cli.projections import StoreOption
 from twofold.cli.terminal import JsonFlag
 
 _STORE = Settings().store
 
-StoreOption = Annotated[str, typer.Option(envvar="TWOFOLD_STORE", metavar="URL", help="The store: sqlite:///path.")]
 ViewArgument = Annotated[str, typer.Argument(metavar="VIEW", help="The view.")]
 
 

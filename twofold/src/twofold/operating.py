@@ -13,8 +13,16 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from twofold.claims import Claims
-from twofold.errors import LetterRefused, LetterUnknown, ProjectionCodeMissing, ProjectionInline, ProjectionUnknown
-from twofold.parked import Letter, Parked
+from twofold.errors import (
+    EventUnreadable,
+    LetterRefused,
+    LetterUnknown,
+    ProjectionCodeMissing,
+    ProjectionInline,
+    ProjectionUnknown,
+)
+from twofold.events import Recorded
+from twofold.parked import Letter, Parked, event_at
 from twofold.sequences import Subscriber
 from twofold.sql import Work
 from twofold.views import View, Views, identity, remade
@@ -109,6 +117,13 @@ class Operator:
         if not letters:
             raise LetterUnknown(found.name, position, sequence)
         return letters
+
+    async def event_at(self, position: int) -> Recorded[bytes] | EventUnreadable:
+        """An event as it stands in the log, or why it cannot be read: for that too an event may be parked."""
+        try:
+            return await event_at(self._store, position)
+        except EventUnreadable as error:
+            return error
 
     async def retry(
         self,

@@ -11,21 +11,14 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from twofold.cli.listing import EventLine, line_of
 from twofold.cli.statuses import duration
 from twofold.cli.subscriptions import Opening
 from twofold.cli.terminal import print_json, printable
+from twofold.errors import EventUnreadable
 from twofold.events import Recorded
-from twofold.http.letters import ParkedLetter, moment, told
+from twofold.http.letters import moment, parked_event, told
 from twofold.operating import Found, Operator
-from twofold.parked import Letter, event_at
-
-
-class Shown(msgspec.Struct, frozen=True, rename="camel"):
-    """A parked event with its letters, one for each sequence that it is of, as `--json` prints them."""
-
-    event: EventLine
-    letters: Sequence[ParkedLetter]
+from twofold.parked import Letter
 
 
 async def list_letters(opening: Opening, url: str, name: str | None, *, json: bool) -> None:
@@ -54,12 +47,12 @@ async def show_letter(opening: Opening, url: str, name: str, position: int, *, j
     async with opening(url) as views:
         operator = Operator(views)
         letters = await operator.letters_at(await operator.find(name), position)
-        event = await event_at(views.store, position)
+        event = await operator.event_at(position)
     if json:
-        print_json(msgspec.json.encode(Shown(line_of(event), [told(letter) for letter in letters])))
+        print_json(msgspec.json.encode(parked_event(event, letters)))
     else:
         console = Console(highlight=False)
-        console.print(_event(event))
+        console.print(Text(printable(str(event)), "red") if isinstance(event, EventUnreadable) else _event(event))
         for letter in letters:
             console.print()
             console.print(_letter(letter))

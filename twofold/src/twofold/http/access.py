@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TextIO
 
 from twofold.http.exchange import Message, Receive, Scope, Send
@@ -62,5 +63,6 @@ class AccessLog:
     def flush(self) -> None:
         """Write what is not yet written."""
         lines, self._lines = self._lines, []
-        self._stream.write("".join(lines))
-        self._stream.flush()
+        with suppress(OSError):  # a log that cannot be written must not keep the service from stopping
+            self._stream.write("".join(lines))
+            self._stream.flush()

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from twofold.errors import EventUnreadable
 from twofold.events import Recorded
 from twofold.letters import Letter
 from twofold.operating import Retried
@@ -173,6 +174,14 @@ def logged(stored: Recorded[bytes]) -> LoggedEvent:
         data=data,
         recorded_at=stored.recorded_at,
     )
+
+
+def parked_event(found: Recorded[bytes] | EventUnreadable, letters: Sequence[Letter]) -> ParkedEvent:
+    """A parked event with its letters, as it is sent."""
+    shown = [told(letter) for letter in letters]
+    if isinstance(found, EventUnreadable):
+        return ParkedEvent(None, str(found), shown)
+    return ParkedEvent(logged(found), None, shown)
 
 
 Place = tuple[str, int, int]

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 import msgspec
 from msgspec import UNSET, Struct
 
-from twofold.errors import EventUnreadable, Fault, ValidationFailed
+from twofold.errors import Fault, ValidationFailed
 from twofold.http.answers import encode, json_response
 from twofold.http.application import Handler
 from twofold.http.exchange import Request, Response
@@ -27,7 +27,7 @@ from twofold.http.letters import (
     Skip,
     UndoSkip,
     cursor_of,
-    logged,
+    parked_event,
     place,
     place_of,
     standing,
@@ -38,7 +38,6 @@ from twofold.http.problems import Problem
 from twofold.http.requests import Parameters, read_body, read_json
 from twofold.operating import Found, Operator
 from twofold.overview import overview
-from twofold.parked import event_at
 from twofold.store import LARGEST
 from twofold.views import Views, identity
 
@@ -102,11 +101,7 @@ class ProjectionsApi:
         Parameters(request, ()).check()
         position = min(int(request.path_params["position"]), LARGEST)
         letters = await self._operator.letters_at(await self._find(request), position)
-        try:
-            event, unreadable = logged(await event_at(self._store, position)), None
-        except EventUnreadable as error:
-            event, unreadable = None, str(error)
-        return json_response(encode(ParkedEvent(event, unreadable, [told(letter) for letter in letters])))
+        return json_response(encode(parked_event(await self._operator.event_at(position), letters)))
 
     async def retry(self, request: Request) -> Response:
         """POST /projections/{name}/parked/retry: each sequence in its order, with the code of this process."""

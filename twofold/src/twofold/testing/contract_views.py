@@ -106,6 +106,21 @@ class ViewsContract(ContractBase):
             await store.append("order-1", several(1), expected=1)
         assert [recorded.position for recorded in await whole(store)] == [first.position]
 
+    @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
+    async def test_a_fold_that_raises_an_exit_hangs_nobody(self, store: Store, error: type[BaseException]) -> None:
+        """It runs where all appends run: nothing of a fold may end that."""
+        seen = await seen_by(store)
+
+        def leave(events: Sequence[Recorded[bytes]]) -> Work[None]:
+            yield seen.query
+            raise error
+
+        await attached(store, "leave", leave)
+        for _ in range(2):
+            with pytest.raises(ProjectionFailed):
+                await self.soon(store.append("order-1", several(1), expected=0))
+        assert await whole(store) == []
+
     async def test_only_the_append_that_failed_fails(self, store: Store) -> None:
         """Wherever it stands among those that wait together."""
         view = await seen_by(store)
