@@ -1,0 +1,1 @@
+"""A site of two pages, for tests of `twofold.http.html`."""
