@@ -365,7 +365,7 @@ async def test_a_parked_event_that_cannot_be_read_is_shown_with_its_letters(
     run: Run, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def damaged(_store: Store, _position: int) -> NoReturn:
-        raise EventCorrupt("order-\x1b", 2, "ItemAdded")
+        raise EventCorrupt("order-\x1b", 2, "ItemAdded", 2)
 
     async with with_poison(url):
         monkeypatch.setattr("twofold.operating.event_at", damaged)

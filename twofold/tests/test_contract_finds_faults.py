@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import broken_adoption as adoption
+import broken_looking_back as back
 import broken_reading as reading
 import broken_stores as log
 import broken_views as views
@@ -61,6 +62,17 @@ IN_MEMORY = [
     (reading.OneIdForAll, "two_logs_have_two_ids"),
     (reading.VisibleLate, "who_follows_the_log_sees_every_position_once_and_in_order"),
     (reading.VisibleLate, "who_looks_at_every_turn_never_sees_a_position_late_or_an_append_by_half"),
+    (back.ListsEveryEvent, "streams_come_with_the_newest_activity_first"),
+    (back.OldestFirst, "streams_come_with_the_newest_activity_first"),
+    (back.TakesAPrefix, "streams_of_one_category_are_told_from_others"),
+    (back.GivesUp, "streams_are_found_behind_many_events_of_others"),
+    (back.RepeatsTheCursor, "streams_come_page_by_page"),
+    (back.BackwardsFrom, "the_log_is_read_from_its_end"),
+    (back.BackOnePage, "a_long_log_is_read_whole_from_its_end"),
+    (back.KnowsOnlyIds, "all_events_of_a_correlation_are_found_in_order"),
+    (back.CorrelatedByStream, "all_events_of_a_correlation_are_found_in_order"),
+    (back.TrustsTheFirstHalf, "what_a_message_led_to_is_found_and_nothing_else_of_its_correlation"),
+    (back.TakesTheWholeCorrelation, "what_a_message_led_to_is_found_and_nothing_else_of_its_correlation"),
     (views.MissesTheWakeUp, "an_append_at_any_moment_wakes_all_who_wait"),
     (views.WakesForNothing, "who_waits_goes_on_waiting_until_the_position_is_there"),
     (views.WakesOnlyOne, "an_append_at_any_moment_wakes_all_who_wait"),

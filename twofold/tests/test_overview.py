@@ -136,7 +136,7 @@ async def test_the_lag_is_told_where_the_next_event_is_damaged() -> None:
         async def read_all(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
             async for recorded in super().read_all(after=after, limit=limit):
                 if recorded.position in (1, 2):
-                    raise EventCorrupt(recorded.stream, recorded.version, recorded.type)
+                    raise EventCorrupt(recorded.stream, recorded.version, recorded.type, recorded.position)
                 yield recorded
 
     async with Damaged() as store:

@@ -153,7 +153,7 @@ async def test_a_letter_that_can_no_longer_be_read_stays(store: Store, monkeypat
 
     async def damaged(log: EventStore, position: int) -> Stored[bytes]:
         if position == 2:
-            raise EventCorrupt("order-b", 2, "Paid")
+            raise EventCorrupt("order-b", 2, "Paid", position)
         return await whole(log, position)
 
     monkeypatch.setattr(parked, "event_at", damaged)

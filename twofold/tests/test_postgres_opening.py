@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
+from pathlib import Path
+from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
+from uuid_utils.compat import uuid7
 
-from postgres_others import ask, until
+from postgres_others import ask, connected, until
 from twofold.connect import connect
 from twofold.errors import StoreRefused, StoreUnavailable
+from twofold.messages import Metadata, ids_of
 from twofold.sql import Fetch
 from twofold.stores.postgres import PostgresStore, schema
-from twofold.testing.contract_base import several, whole
+from twofold.stores.postgres.driver import Connection
+from twofold.stores.postgres.rows import LOOKING_BACK
+from twofold.stores.rows import row_of
+from twofold.testing.contract_adoption import adoptable
+from twofold.testing.contract_base import happened, said, several, whole
 from twofold.testing.postgres import PostgresServer, start_postgres
 
 
@@ -64,12 +74,59 @@ async def test_a_newer_schema_is_refused(postgres_url: str) -> None:
 
 
 async def test_a_script_that_fails_leaves_nothing(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "SCHEMAS", (("schema.sql", "append.sql", "schema.sql"),))
+    monkeypatch.setattr(schema, "SCHEMAS", (("schema.sql",), ("schema_2.sql", "append.sql", "schema.sql")))
     with pytest.raises(StoreRefused, match="cannot be made"):
         await PostgresStore(postgres_url).__aenter__()
     monkeypatch.undo()
     async with PostgresStore(postgres_url) as store:
         await store.append("order-1", several(1), expected=0)
+
+
+async def test_a_store_of_the_first_schema_is_brought_up_to_date_while_others_append_to_it(postgres_url: str) -> None:
+    """Processes of the old code go on with the function that they know."""
+    outer = said()
+    caused, ids = outer.caused(), ids_of(outer.message_id, "order-1")
+    old = (Path(__file__).parent / "append_1.sql").read_text("utf-8")
+    call = f"select fate from twofold_append({', '.join(f'${n}' for n in range(1, 17))})"  # noqa: S608 - places only
+
+    async def append(connection: Connection, version: int, metadata: Metadata, id: UUID) -> None:
+        event = adoptable("order-1", version, 0, metadata=metadata)
+        row = row_of(replace(event, id=id))
+        columns = [[value] for value in (*row[4:8], row[9])]
+        asked = [["order-1"], [version - 1], [1], [False], [None], [None]]
+        assert await connection.rows(call, (7, row[8], *asked, [1], [1], [id], *columns)) == [("stored",)]
+
+    async with connected(postgres_url) as connection:
+        for script in (schema.text_of("schema.sql"), old):
+            await connection.run(script)
+        await append(connection, 1, outer, next(ids))
+        await append(connection, 2, caused, uuid7())
+        await append(connection, 3, said(), uuid7())
+        async with PostgresStore(postgres_url) as store:
+            assert [event.version async for event in store.correlated(outer.correlation_id)] == [1, 2]
+            await append(connection, 4, outer, next(ids))
+            await store.append("order-1", [happened(metadata=caused)], expected=4)
+            await append(connection, 5 + 1, said(), uuid7())
+            assert [event.version async for event in store.correlated(outer.correlation_id)] == [1, 2, 4, 5]
+            assert [event.version for event in await whole(store)] == [1, 2, 3, 4, 5, 6]
+    assert await ask(postgres_url, "select version from twofold_schema") == [(2,)]
+
+
+@pytest.mark.parametrize("statement", LOOKING_BACK, ids=LOOKING_BACK._fields)
+async def test_looking_back_never_looks_at_the_whole_log(postgres_url: str, statement: str) -> None:
+    """Not even by a plan that is made before the parameters are known."""
+    async with PostgresStore(postgres_url) as store:
+        for _ in range(5):
+            await store.append("order-1", several(1000), expected=None)
+        async with connected(postgres_url) as connection:
+            await connection.run("analyze event")
+            await connection.run("set plan_cache_mode = force_generic_plan")
+            await connection.run(f"prepare looking as {statement}")
+            count = max(int(number) for number in re.findall(r"\$(\d)", statement))
+            explain = f"explain execute looking ({', '.join(['null'] * count)})"
+            plan = "\n".join(row[0] for row in await connection.rows(explain))
+    assert "Seq Scan" not in plan, plan
+    assert "Index" in plan
 
 
 @pytest.mark.parametrize("setting", ["synchronous_commit=off", "synchronous_commit=local"])

@@ -2,22 +2,30 @@
 
 import asyncio
 import os
+import re
 import threading
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from twofold.errors import EventCorrupt, EventUnreadable, StoreClosed, StoreFailed, StoreRefused
+from twofold.messages import ids_of
 from twofold.sql import Fetch, Work
 from twofold.stores.rows import row_of
 from twofold.stores.sqlite import SqliteStore, driver
 from twofold.stores.sqlite.driver import APPLICATION_ID, Connection
-from twofold.stores.sqlite.rows import INSERT
+from twofold.stores.sqlite.rows import LOOKING_BACK
 from twofold.testing.contract_adoption import adoptable
-from twofold.testing.contract_base import Seen, events_of, happened, several, whole
+from twofold.testing.contract_base import Seen, events_of, happened, said, several, whole
+from twofold.testing.contract_looking_back import found
 
 FULL = 2
+OLD_INSERT = """
+    insert into event (position, stream, version, id, type, schema, data, metadata, recorded_at, checksum)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
 
 
 async def opened_once(path: Path) -> None:
@@ -81,7 +89,7 @@ async def test_a_store_that_is_open_cannot_be_opened_again(tmp_path: Path) -> No
 async def test_the_file_says_whose_it_is(tmp_path: Path) -> None:
     await opened_once(tmp_path / "store.db")
     file = Connection(str(tmp_path / "store.db"))
-    assert (file.get("pragma application_id"), file.get("pragma user_version")) == (APPLICATION_ID, 2)
+    assert (file.get("pragma application_id"), file.get("pragma user_version")) == (APPLICATION_ID, 3)
     file.close()
 
 
@@ -116,7 +124,7 @@ async def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) 
         file.run_script("schema.sql")
         file.run(f"pragma application_id = {APPLICATION_ID}")
         file.run("pragma user_version = 1")
-        file.run_many(INSERT, [row_of(event) for event in events])
+        file.run_many(OLD_INSERT, [row_of(event)[:-1] for event in events])
         file.run("insert into checkpoint values ('seen', 3)")
     file.close()
     ids = set[UUID]()
@@ -131,8 +139,41 @@ async def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) 
             assert await store.rows(Fetch(tables)) == [(3,)]
     assert len(ids) == 1
     file = Connection(str(path))
-    assert file.get("pragma user_version") == 2
+    assert file.get("pragma user_version") == 3
     file.close()
+
+
+async def test_old_events_are_found_by_their_correlation(tmp_path: Path) -> None:
+    """Those that cannot be read do not keep the file from being opened."""
+    path = tmp_path / "store.db"
+    outer = said()
+    metadata = (outer, outer.caused(), said(), outer.caused(), outer)
+    ids = (next(ids_of(outer.message_id, "order-1")), *(uuid4() for _ in range(4)))
+    events = [
+        replace(adoptable("order-1", n, n, metadata=said), id=id)
+        for n, (said, id) in enumerate(zip(metadata, ids, strict=True), start=1)
+    ]
+    file = Connection(str(path))
+    with file.transaction():
+        file.run_script("schema.sql")
+        file.run_script("schema_2.sql")
+        file.run(f"pragma application_id = {APPLICATION_ID}")
+        file.run("pragma user_version = 2")
+        file.run_many(OLD_INSERT, [row_of(event)[:-1] for event in events])
+        file.run("update event set metadata = x'ff' where version = 4")
+    file.close()
+    async with SqliteStore(path) as store:
+        assert await found(store.correlated(outer.correlation_id)) == [events[0], events[1], events[4]]
+        kept = "select version from event where correlation is not null order by version"
+        assert await store.rows(Fetch(kept)) == [(2,), (3,), (5,)]
+
+
+@pytest.mark.parametrize("statement", LOOKING_BACK, ids=LOOKING_BACK._fields)
+async def test_looking_back_never_looks_at_the_whole_log(tmp_path: Path, statement: str) -> None:
+    async with SqliteStore(tmp_path / "store.db") as store:
+        parameters = (None,) * (max((int(number) for number in re.findall(r"\?(\d)", statement)), default=2))
+        plan = [row[3] for row in await store.rows(Fetch(f"explain query plan {statement}", parameters))]
+    assert all("SEARCH" in step for step in plan if "event" in step or "later" in step), plan
 
 
 async def test_what_is_no_sqlite_file_is_refused_and_left_alone(tmp_path: Path) -> None:

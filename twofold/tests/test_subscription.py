@@ -312,7 +312,7 @@ async def test_a_damaged_event_stops_the_part_and_what_stands_before_it_is_folde
         async def read_all(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
             async for recorded in super().read_all(after=after, limit=limit):
                 if recorded.position == 3:
-                    raise EventCorrupt(recorded.stream, recorded.version, recorded.type)
+                    raise EventCorrupt(recorded.stream, recorded.version, recorded.type, recorded.position)
                 yield recorded
 
     async with Damaged() as store:

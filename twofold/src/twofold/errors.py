@@ -105,9 +105,10 @@ class EventUnreadable(TwofoldError):
 
 
 class EventCorrupt(EventUnreadable):
-    """A stored event is not what was written: its checksum differs. It is never folded."""
+    """A stored event is not what was written: its checksum differs. It is never folded. `position` is its place."""
 
-    def __init__(self, stream: str, version: int, type: str) -> None:
+    def __init__(self, stream: str, version: int, type: str, position: int) -> None:
+        self.position = position
         super().__init__(stream, version, type, "its checksum differs from its content")
 
 

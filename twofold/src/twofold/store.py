@@ -16,6 +16,7 @@ import msgspec
 
 from twofold.errors import IdempotencyKeyReused, RequestRefused
 from twofold.events import NewEvent, Receipt, Recorded
+from twofold.looking_back import InspectionStore
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
 
@@ -305,7 +306,7 @@ class ViewStore(Protocol):
         ...
 
 
-class Store(EventStore, IdempotencyStore, SnapshotStore, ViewStore, Protocol):
+class Store(EventStore, IdempotencyStore, SnapshotStore, ViewStore, InspectionStore, Protocol):
     """A store with all its parts. Open it with `twofold.connect.connect`.
 
     Closing it finishes what was asked before. Every call on a closed store raises StoreClosed, and so does a wait that

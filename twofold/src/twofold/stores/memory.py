@@ -7,7 +7,7 @@ each append with its inline views is atomic by running to its end on the event l
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from uuid import UUID
 from twofold.adoption import answers, check_events, check_fit
 from twofold.errors import Conflict, EventIdTaken, IdempotencyKeyReused, ProjectionFailed, StoreClosed, StoreRefused
 from twofold.events import NewEvent, Receipt, Recorded
+from twofold.looking_back import LOOKED_AT, StreamHead, StreamPage, first_half
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
 from twofold.store import LARGEST, Moment, Progress, Remembered, Snapshot, bounded, check_append, check_names
@@ -206,6 +207,58 @@ class MemoryStore:
         for woken in self._waiting:
             if not woken.done():
                 woken.set_result(None)
+
+    # --- looking back -----------------------------------------------------------------------------------------------
+
+    def _before(self, position: int | None) -> int:
+        """How many events stand below a position."""
+        end = LARGEST if position is None else bounded(position)
+        return bisect_left(self._log, end, key=lambda event: event.position)
+
+    async def streams(self, *, category: str | None = None, before: int | None = None, limit: int = 100) -> StreamPage:
+        """See InspectionStore.streams."""
+        self._check_open()
+        end, size = self._before(before), bounded(limit)
+        lowest = max(end - LOOKED_AT, 0)
+        heads: list[StreamHead] = []
+        for event in reversed(self._log[lowest:end]):
+            if len(heads) == size:
+                break
+            if event.version == len(self._streams[event.stream]) and category in (None, event.category):
+                heads.append(StreamHead(event.stream, event.version, event.position, event.type, event.recorded_at))
+        if heads and len(heads) == size:
+            return StreamPage(heads, heads[-1].position)
+        return StreamPage(heads, self._log[lowest].position if lowest else None)
+
+    async def read_back(self, *, before: int | None = None, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
+        """See InspectionStore.read_back."""
+        self._check_open()
+        end = self._before(before)
+        for number in range(min(end, LARGEST if limit is None else bounded(limit))):
+            if number % PAGE == PAGE - 1:
+                await asyncio.sleep(0)
+            yield self._log[end - 1 - number]
+
+    async def correlated(
+        self, correlation_id: UUID, *, after: int = 0, limit: int | None = None
+    ) -> AsyncIterator[Recorded[bytes]]:
+        """See InspectionStore.correlated."""
+        left = LARGEST if limit is None else bounded(limit)
+        async for recorded in self.read_all(after=after):
+            if left > 0 and recorded.metadata.correlation_id == correlation_id:
+                left -= 1
+                yield recorded
+
+    async def of_message(
+        self, message_id: UUID, *, after: int = 0, limit: int | None = None
+    ) -> AsyncIterator[Recorded[bytes]]:
+        """See InspectionStore.of_message."""
+        left = LARGEST if limit is None else bounded(limit)
+        async for recorded in self.read_all(after=after):
+            made_of_it = first_half(recorded.id) == first_half(message_id)
+            if left > 0 and made_of_it and recorded.metadata.message_id == message_id:
+                left -= 1
+                yield recorded
 
     # --- answers and snapshots --------------------------------------------------------------------------------------
 

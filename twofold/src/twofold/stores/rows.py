@@ -10,6 +10,7 @@ import msgspec
 
 from twofold.errors import EventCorrupt
 from twofold.events import NewEvent, Recorded
+from twofold.looking_back import first_half
 from twofold.messages import Metadata
 from twofold.sql import Row
 
@@ -27,8 +28,14 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def moment_of(microseconds: int) -> datetime:
+    """The time so many microseconds after 1970, UTC."""
+    return _EPOCH + timedelta(0, 0, microseconds)
+
+
 def row_of(event: Recorded[bytes]) -> Row:
-    """The row that holds an event."""
+    """The row that holds an event. Its last column is null where the event's id tells the correlation."""
+    correlation = event.metadata.correlation_id
     metadata = _encode_metadata(event.metadata)
     header = f"{event.stream}\0{event.version}\0{event.type}\0{event.schema}"
     return (
@@ -42,6 +49,7 @@ def row_of(event: Recorded[bytes]) -> Row:
         metadata,
         microseconds(event.recorded_at),
         _checksum(header, event.id.bytes, event.data, metadata),
+        None if first_half(event.id) == first_half(correlation) else correlation.bytes,
     )
 
 
@@ -64,7 +72,7 @@ def recorded_from(row: Row) -> Recorded[bytes]:
     """The event that a row holds. Raises EventCorrupt if it is not what was written."""
     position, stream, version, id, type, schema, data, metadata, at, checksum = row
     if _checksum(f"{stream}\0{version}\0{type}\0{schema}", id, data, metadata) != checksum:
-        raise EventCorrupt(stream, version, type)
+        raise EventCorrupt(stream, version, type, position)
     return Recorded(
         id=_decode_id(_BIN_16 + id),
         stream=stream,
@@ -74,7 +82,7 @@ def recorded_from(row: Row) -> Recorded[bytes]:
         schema=schema,
         data=data,
         metadata=_decode_metadata(metadata),
-        recorded_at=_EPOCH + timedelta(0, 0, at),
+        recorded_at=moment_of(at),
     )
 
 

@@ -20,6 +20,7 @@ from twofold.testing.contract_adoption import AdoptionContract
 from twofold.testing.contract_answers import AnswersContract
 from twofold.testing.contract_concurrency import ConcurrencyContract
 from twofold.testing.contract_log import LogContract
+from twofold.testing.contract_looking_back import LookingBackContract
 from twofold.testing.contract_openings import OpeningsContract
 from twofold.testing.contract_reading import ReadingContract
 from twofold.testing.contract_views import ViewsContract
@@ -31,6 +32,7 @@ __all__ = ["StoreContract"]
 class StoreContract(
     LogContract,
     ReadingContract,
+    LookingBackContract,
     AnswersContract,
     AdoptionContract,
     ViewsContract,

@@ -1,4 +1,6 @@
--- Schema 1, too. A group of appends in one round trip, and where nobody began a transaction, one transaction.
+-- Schema 2, too. A group of appends in one round trip, and where nobody began a transaction, one transaction.
+--
+-- The function of schema 1, without the correlations, is left where it was made: processes of that code go on with it.
 --
 -- The lock comes first and alone: what is read in a later statement is read after it was got, so no other append comes
 -- between what is seen here and what is stored, and positions rise in commit order. The lock ends with the transaction.
@@ -13,7 +15,7 @@ create function twofold_append(
     streams text[], expecteds bigint[], sizes bigint[], doubles boolean[], keys text[], fingerprints text[],
     -- one element for each event: the number of its append, its own number in there from 1, and its columns
     owners bigint[], numbers bigint[], ids uuid[], types text[], schemas bigint[], datas bytea[], metadatas bytea[],
-    checksums bigint[]
+    checksums bigint[], correlations bytea[]
 )
 -- for each append, in turn: the version and position of its receipt, or what was kept under its key
 returns table (
@@ -34,8 +36,8 @@ begin
     ),
     given as (
         select *
-        from unnest(owners, numbers, ids, types, schemas, datas, metadatas, checksums)
-            as given (owner, number, id, type, schema, data, metadata, checksum)
+        from unnest(owners, numbers, ids, types, schemas, datas, metadatas, checksums, correlations)
+            as given (owner, number, id, type, schema, data, metadata, checksum, correlation)
     ),
     found as ( -- the events that are there already, by append
         select
@@ -91,11 +93,11 @@ begin
     ),
     stored as (
         insert into event (
-            position, stream, version, id, type, schema, data, metadata, recorded_at, checksum
+            position, stream, version, id, type, schema, data, metadata, recorded_at, checksum, correlation
         )
         select
             placed.before + given.number, placed.stream, placed.last_version + given.number, given.id, given.type,
-            given.schema, given.data, given.metadata, twofold_append.recorded_at, given.checksum
+            given.schema, given.data, given.metadata, twofold_append.recorded_at, given.checksum, given.correlation
         from given join placed on placed.number = given.owner
         where placed.fate = 'stored'
     ),

@@ -82,7 +82,7 @@ class Group:
                 owners.append(owner)
                 numbers.append(number)
                 events.append(row_of(recorded_of(event, append.stream, max(expected, 0) + number, 0, self._at)))
-        columns = list(zip(*events, strict=True)) or [()] * 10
+        columns = list(zip(*events, strict=True)) or [()] * 11
         ids = [event.id for append in self._appends for event in append.events]
         arguments = (
             lock,
@@ -92,7 +92,7 @@ class Group:
             numbers,
             ids,
             *columns[4:8],
-            columns[9],
+            *columns[9:11],
         )
         try:
             return await connection.answer(sql.APPEND, arguments)

@@ -19,6 +19,7 @@ from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
 from twofold.store import LARGEST, Moment, Progress, Remembered, Snapshot, bounded, check_append, check_names
+from twofold.stores.looking_back import LookingBack
 from twofold.stores.postgres import jobs
 from twofold.stores.postgres import rows as sql
 from twofold.stores.postgres.bell import Bell
@@ -49,12 +50,14 @@ class _Opened(NamedTuple):
     workers: Pool
 
 
-class PostgresStore:
+class PostgresStore(LookingBack):
     """A `Store` in a PostgreSQL database. Use it as an asynchronous context manager, on one event loop.
 
     Its tables are made in the first schema of the search path unless `create` is off: `?search_path=name` in the URL
     names another.
     """
+
+    looking_back = sql.LOOKING_BACK
 
     def __init__(self, url: str, *, create: bool = True) -> None:
         self._url = url

@@ -21,10 +21,11 @@ from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
 from twofold.store import LARGEST, Moment, Progress, Remembered, Snapshot, bounded, check_append, check_names
+from twofold.stores.looking_back import LookingBack
 from twofold.stores.rows import recorded_from
 from twofold.stores.sqlite import jobs
 from twofold.stores.sqlite.driver import Connection, DriverError, drive, translated
-from twofold.stores.sqlite.rows import READ_ALL, READ_ONE, READ_STREAM
+from twofold.stores.sqlite.rows import LOOKING_BACK, READ_ALL, READ_ONE, READ_STREAM
 from twofold.stores.sqlite.writer import Transaction, Writer, checkpoint, head, save_checkpoint
 
 T = TypeVar("T")
@@ -42,8 +43,10 @@ class _Opened(NamedTuple):
     scanner: ThreadPoolExecutor
 
 
-class SqliteStore:
+class SqliteStore(LookingBack):
     """A `Store` in a SQLite file. Use it as an asynchronous context manager, on one event loop."""
+
+    looking_back = LOOKING_BACK
 
     def __init__(self, path: str | Path) -> None:
         self._path = str(path)
