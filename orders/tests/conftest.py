@@ -10,6 +10,7 @@ import httpx
 import pytest
 from hypothesis import settings
 
+import browsers
 from orders.app import OrderService, open_service
 from servers import Server, start
 from twofold import Command, CommandBus, Metadata, Receipt
@@ -26,6 +27,7 @@ settings.register_profile("twofold", deadline=None)
 settings.load_profile("twofold")
 
 own_postgres, postgres_server, postgres_url = fixtures.own_postgres, fixtures.postgres_server, fixtures.postgres_url
+chromium, open_window, window = browsers.chromium, browsers.open_window, browsers.window
 
 
 STORES = ("memory", "sqlite", "postgres")
