@@ -66,6 +66,47 @@ def test_the_version_is_printed() -> None:
     assert command("--version") == (0, f"twofold {version('twofold')}\n", "")
 
 
+@pytest.mark.parametrize("asked", ["--version", "--help"])
+def test_who_asks_what_there_is_waits_for_nothing(asked: str) -> None:
+    program = f"""
+import sys
+from twofold.cli import main
+sys.argv = ["twofold", "{asked}"]
+try:
+    main()
+finally:
+    print(sorted({{"rich", "sqlalchemy", "apsw", "asyncpg", "twofold.connect"}} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("evnts",), "No such command 'evnts'. Did you mean 'events'?"),
+        (("parked", "list", "--jsn"), "No such option: --jsn (Possible options: --json)"),
+    ],
+)
+def test_a_slip_is_told_with_what_was_meant(arguments: tuple[str, ...], said: str) -> None:
+    code, printed, complained = command(*arguments)
+    assert (code, printed) == (2, "")
+    assert said in complained
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("twofold proj", {"projections"}), ("twofold projections ", {"list", "pause", "resume"})],
+)
+def test_a_shell_completes_commands(words: str, expected: set[str]) -> None:
+    before, _, _ = words.rpartition(" ")
+    environment = {"COMP_WORDS": words, "COMP_CWORD": str(len(before.split())), "_TWOFOLD_COMPLETE": "complete_bash"}
+    program = Path(sys.executable).parent / "twofold"
+    done = subprocess.run([program], env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert set(done.stdout.split()) >= expected
+    assert "--json" not in done.stdout
+
+
 def test_the_log_is_listed_for_people(url: str) -> None:
     code, printed, _ = command("events", "--store", url)
     assert code == 0

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from twofold import copying
 from twofold.connect import connect
-from twofold.copying import CopyRefused, compare, copy
-from twofold.errors import AdoptionRefused, EventCorrupt
+from twofold.copying import compare, copy
+from twofold.errors import AdoptionRefused, CopyRefused, EventCorrupt
 from twofold.events import Recorded
 from twofold.messages import Idempotency
 from twofold.store import Progress, Store

@@ -18,7 +18,8 @@ from rich.text import Text
 
 from orders.destinations import destination_at
 from orders.importing import ImportStopped, Summary, import_orders
-from twofold.cli.terminal import print_json, printable, progress_bar
+from twofold.cli.progress import progress_bar
+from twofold.cli.terminal import print_json, printable
 from twofold.errors import StoreRefused
 
 UNFINISHED = "The import is not finished. Run the same command again: what is there already is not imported twice."

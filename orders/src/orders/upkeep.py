@@ -14,7 +14,8 @@ from rich.text import Text
 
 from orders.app import open_views
 from twofold import TwofoldError, rebuild
-from twofold.cli.terminal import Report, print_json, printable, progress_bar
+from twofold.cli.progress import Report, progress_bar
+from twofold.cli.terminal import print_json, printable
 from twofold.connect import connect
 from twofold.errors import BuildMissing, RebuildOvertaken
 from twofold.sql import Row

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
 from twofold.adoption import check_events
-from twofold.errors import AdoptionRefused, TwofoldError
+from twofold.errors import AdoptionRefused, CopyRefused
 from twofold.events import Recorded
 from twofold.store import EventStore, Progress
 
@@ -17,10 +17,6 @@ PAGE = 1_000  # events adopted in one transaction
 PAGE_BYTES = 8 * 2**20  # of their data; the last event of a page may exceed it
 
 OnProgress = Callable[[Progress], None]
-
-
-class CopyRefused(TwofoldError):
-    """A log cannot be copied into this store, whatever is done; nothing was changed."""
 
 
 class Copied(NamedTuple):

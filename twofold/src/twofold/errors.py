@@ -145,6 +145,10 @@ class AdoptionRefused(TwofoldError):
     """Events of another log do not fit behind this one; nothing was stored."""
 
 
+class CopyRefused(TwofoldError):
+    """A log cannot be copied into this store, whatever is done; nothing was changed."""
+
+
 class IdempotencyKeyReused(TwofoldError):
     """The idempotency key was used before, for a different request; nothing was stored."""
 

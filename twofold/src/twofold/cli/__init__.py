@@ -1,32 +1,32 @@
 """The way in from a terminal: looks into any store and copies it, whatever application wrote it.
 
 An application's own commands stand on the same helpers: `twofold.cli.terminal` and `twofold.cli.listing`. It mounts
-`twofold.cli.projections` with its own views.
+`twofold.cli.projections` with its own views. Each command imports what it needs when it is run, so that `--help` and
+`--version` wait for nothing.
 """
+# ruff: noqa: PLC0415 - see above
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twofold.cli.copying import copy_log
-from twofold.cli.listing import list_events
 from twofold.cli.projections import mount
 from twofold.cli.terminal import AfterOption, FollowFlag, JsonFlag, LimitOption, application, run
-from twofold.copying import CopyRefused
 
 if TYPE_CHECKING:
     from twofold.views import Views
 
-app = application("Look into a store: its log, its projections. Copy it into another.")
+app = application("Look into a store: its log, its projections. Look after it. Begin a project.")
 
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"twofold {version('twofold')}")
         raise typer.Exit
 
@@ -51,6 +51,8 @@ def print_events(
     json: JsonFlag = False,
 ) -> None:
     """List the events of the log in their order."""
+    from twofold.cli.listing import list_events
+
     asyncio.run(list_events(store, stream=stream, after=after, limit=limit, follow=follow, json=json))
 
 
@@ -68,11 +70,25 @@ def copy_store(
 
     Exit code 1 if the logs differ.
     """
+    from twofold.cli.copying import copy_log
+
     raise typer.Exit(0 if asyncio.run(copy_log(source, target, json=json)) else 1)
 
 
+@app.command("new")
+def new(
+    *,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The project's name, and its folder's: shop.")],
+    json: JsonFlag = False,
+) -> None:
+    """Make a small project that runs and whose tests pass."""
+    from twofold.cli.creating import new_project
+
+    new_project(name, json=json)
+
+
 def _opening(url: str) -> AbstractAsyncContextManager[Views]:
-    from twofold.cli.subscriptions import open_any  # noqa: PLC0415 - only who looks at projections waits for SQLAlchemy
+    from twofold.cli.subscriptions import open_any
 
     return open_any(url)
 
@@ -82,4 +98,4 @@ mount(app, _opening, with_code=False)
 
 def main() -> None:
     """Run the command that the arguments say."""
-    run(app, misused=(CopyRefused,))
+    run(app)

@@ -10,7 +10,8 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from twofold.cli.terminal import Report, print_json, printable, progress_bar
+from twofold.cli.progress import Report, progress_bar
+from twofold.cli.terminal import print_json, printable
 from twofold.connect import connect
 from twofold.copying import Copied, Difference, compare, copy
 from twofold.events import Recorded

@@ -8,8 +8,9 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from twofold.cli.progress import progress_bar
 from twofold.cli.subscriptions import Opening, given
-from twofold.cli.terminal import print_json, printable, progress_bar
+from twofold.cli.terminal import print_json, printable
 from twofold.operating import Operator, Retried
 from twofold.parked import Letter
 

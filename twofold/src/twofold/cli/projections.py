@@ -33,7 +33,9 @@ class _ListsByDefault(TyperGroup):
     """A group that lists where no command of it is named, so that `parked NAME` stands beside `parked show NAME 7`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """See TyperGroup.parse_args."""
+        """See TyperGroup.parse_args. A shell that completes is to see the group's commands."""
+        if ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
         known = {*self.commands, *ctx.help_option_names}
         return super().parse_args(ctx, args if args and args[0] in known else [DEFAULT, *args])
 
@@ -56,7 +58,7 @@ def mount(app: typer.Typer, opening: Opening, *, store: str | None = None, with_
 
 
 def _group(purpose: str) -> typer.Typer:
-    return typer.Typer(cls=_ListsByDefault, help=purpose, add_completion=False, pretty_exceptions_enable=False)
+    return typer.Typer(cls=_ListsByDefault, help=purpose, pretty_exceptions_enable=False)
 
 
 def _add_looking(projections: typer.Typer, parked: typer.Typer, opening: Opening, default: Any) -> None:

@@ -2,40 +2,27 @@
 
 Answers go to stdout, all else to stderr, so that a command's output can be piped as it is. One rule for exit codes:
 0 done, 1 not done (or something was found), 2 asked for wrongly, 130 interrupted by Ctrl-C.
+
+What draws is imported where it is drawn: who asks for `--help` or JSON does not wait for it.
 """
+# ruff: noqa: PLC0415 - see above
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.prompt import Confirm
-from rich.text import Text
 
 from twofold.errors import (
+    CopyRefused,
     ProjectionCodeMissing,
     ProjectionInline,
     ProjectionUnknown,
     StoreRefused,
     TwofoldError,
 )
-
-Report = Callable[[int, int | None], None]
-"""Told how much is done, of how much in all; None where nobody knows."""
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 AfterOption = Annotated[int, typer.Option("--after", min=0, metavar="P", help="Only events after this position.")]
@@ -49,13 +36,13 @@ class AskedWrongly(TwofoldError):
     """A command was asked for what cannot be; its text says what can."""
 
 
-_MISUSED = (StoreRefused, ProjectionUnknown, ProjectionInline, ProjectionCodeMissing, AskedWrongly)
+_MISUSED = (StoreRefused, CopyRefused, ProjectionUnknown, ProjectionInline, ProjectionCodeMissing, AskedWrongly)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def application(purpose: str) -> typer.Typer:
-    """An application whose faults of its own show as Python shows them, and that leaves the user's shell alone."""
-    return typer.Typer(help=purpose, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    """An application whose faults of its own show as Python shows them, and that a shell can complete if asked to."""
+    return typer.Typer(help=purpose, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def run(app: typer.Typer, *, misused: tuple[type[Exception], ...] = ()) -> None:
@@ -76,11 +63,18 @@ def run(app: typer.Typer, *, misused: tuple[type[Exception], ...] = ()) -> None:
 
 def complain(sentence: str) -> None:
     """Say on stderr what is wrong."""
+    from rich.console import Console
+    from rich.text import Text
+
     Console(stderr=True).print(Text.assemble(("error: ", "bold red"), printable(sentence)), soft_wrap=True)
 
 
 def confirmed(question: str) -> bool:
     """Ask on stderr; who cannot be asked has not confirmed."""
+    from rich.console import Console
+    from rich.prompt import Confirm
+    from rich.text import Text
+
     try:
         return Confirm.ask(Text(printable(question)), console=Console(stderr=True), default=False)
     except EOFError:
@@ -97,20 +91,3 @@ def print_json(line: bytes, *, flush: bool = False) -> None:
     sys.stdout.buffer.write(line + b"\n")
     if flush:
         sys.stdout.buffer.flush()
-
-
-class RateColumn(ProgressColumn):
-    """How many are done in a second."""
-
-    def render(self, task: Task) -> Text:
-        """See ProgressColumn.render."""
-        return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
-
-
-@contextmanager
-def progress_bar(label: str) -> Generator[Report]:
-    """A bar on stderr that is gone when all is done. Where stderr is no terminal there is none."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(label, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
