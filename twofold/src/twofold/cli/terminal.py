@@ -42,7 +42,13 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 def application(purpose: str) -> typer.Typer:
     """An application whose faults of its own show as Python shows them, and that a shell can complete if asked to."""
-    return typer.Typer(help=purpose, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+    return typer.Typer(
+        help=purpose,
+        no_args_is_help=True,
+        context_settings={"max_content_width": 120},
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
 
 
 def run(app: typer.Typer, *, misused: tuple[type[Exception], ...] = ()) -> None:
