@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-import twofold.letters as letters_module
 from order_samples import body
 from orders.app import OrderService, open_service
 from orders.asgi import application
 from orders.details import details
 from orders.requests import create_order, update_status
 from orders.settings import Lifecycle, Settings
+from poison import Poison
 from talking import JSON, encode, exactly, problem
 from twofold.views import identity
 
@@ -32,7 +32,7 @@ async def subscribed(url: str) -> AsyncGenerator[OrderService]:
 def client_of(service: OrderService, **settings: Any) -> httpx.AsyncClient:
     """A client of the service's application, in this process."""
     transport = httpx.ASGITransport(application(service, Settings(**settings)))
-    return httpx.AsyncClient(transport=transport, base_url="http://test", headers=JSON)
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=JSON)
 
 
 @pytest.fixture
@@ -40,22 +40,6 @@ async def http(subscribed: OrderService) -> AsyncGenerator[httpx.AsyncClient]:
     """A client that may change things."""
     async with client_of(subscribed) as client:
         yield client
-
-
-class Poison:
-    """Makes the fold of some orders fail, as a fault in its code would."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.orders: set[str] = set()
-        monkeypatch.setattr(letters_module, "RETRY_SECONDS", ())  # no letter is tried by itself
-        evolve = type(details.projection).evolve
-
-        def failing(projection: Any, view: Any, recorded: Any) -> Any:
-            if recorded.stream.removeprefix("order-") in self.orders:
-                raise RuntimeError("this cannot be folded")
-            return evolve(projection, view, recorded)
-
-        monkeypatch.setattr(type(details.projection), "evolve", failing)
 
 
 @pytest.fixture
@@ -285,11 +269,17 @@ async def test_what_is_not_there_is_not_found(http: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org"])  # noqa: S104 - what is refused there
-async def test_changes_are_for_this_machine_only(subscribed: OrderService, host: str) -> None:
+async def test_without_logins_they_are_for_this_machine_only(subscribed: OrderService, host: str) -> None:
     async with client_of(subscribed, host=host) as http:
-        assert (await http.get("/projections")).status_code == 200
-        assert (await http.get("/projections/order_details/parked")).status_code == 200
-        for path in ("pause", "resume", "parked/retry", "parked/skip", "parked/undo-skip"):
-            refusal = await tell(http, path, {"reason": "why", "sequence": "one", "position": 1})
-            assert problem(refusal, 403)["type"].endswith(":operators-only")
+        answers = [
+            await http.get("/projections"),
+            await http.get("/projections/order_details/parked"),
+            await http.get("/projections/order_details/parked/1"),
+        ]
+        sent = {"reason": "why", "sequence": "one", "position": 1}
+        for path in ("pause", "resume", "reset", "parked/retry", "parked/skip", "parked/undo-skip"):
+            answers += [await tell(http, path, sent)]
+        for answer in answers:
+            assert problem(answer, 403)["type"].endswith(":operators-only")
+    async with client_of(subscribed) as http:
         assert (await status(http))["state"] != "paused"

@@ -9,21 +9,26 @@ from orders.bodies import Price
 from orders.http import OrdersApi, explain
 from orders.live import LiveOrders
 from orders.operations import operations
+from orders.operators import is_served, operators
 from orders.settings import Settings
+from twofold.console import site
+from twofold.console.visits import Console
 from twofold.http import openapi, pages, projections
 from twofold.http.application import Application
-from twofold.http.serve import is_loopback
 
 TITLE = "Orders"
 DESCRIPTION = "An e-commerce order service: CQRS and event sourcing on Twofold."
 
 
-def application(service: OrderService, settings: Settings, live: LiveOrders | None = None) -> Application:
+def application(
+    service: OrderService, settings: Settings, live: LiveOrders | None = None, console: Console | None = None
+) -> Application:
     """The application over a service that is open already, and stays open as long as the application runs.
 
-    Who has to end open streams gives the `live` part, to close it.
+    Who has to end open streams gives the `live` part and the `console`, to close them.
     """
-    operator = projections.ProjectionsApi(service.views, changes=is_loopback(settings.host))
+    console = console or operators(service, settings)
+    operator = projections.ProjectionsApi(service.views, console.access)
     served = [
         *operations(OrdersApi(service, settings), live or LiveOrders(service)),
         *projections.operations(operator),
@@ -32,4 +37,6 @@ def application(service: OrderService, settings: Settings, live: LiveOrders | No
         TITLE, version("orders"), DESCRIPTION, served, {Price: Price.schema(settings.currency)}
     )
     routes = [*openapi.routes(served), *pages.health(service.store.check), *pages.documentation(description)]
+    if is_served(console, settings):
+        routes += site.routes(console)
     return Application(routes, explain)

@@ -104,6 +104,19 @@ def serve(
             help="How long a stop waits for the requests that were accepted.",
         ),
     ] = DEFAULTS.stop_seconds,
+    console: Annotated[
+        bool | None,
+        typer.Option(
+            "--console/--no-console",
+            envvar="TWOFOLD_CONSOLE",
+            show_default="on loopback, or with logins",
+            help="Serve the operators' console at /console.",
+        ),
+    ] = DEFAULTS.console,
+    console_logins: Annotated[
+        str,
+        typer.Option(envvar="TWOFOLD_CONSOLE_LOGINS", metavar="FILE", help="Who may log in, and what each may do."),
+    ] = DEFAULTS.console_logins,
 ) -> None:
     """Serve the orders by HTTP until SIGTERM or Ctrl-C, which finish what was accepted."""
     settings = Settings.load(
@@ -118,6 +131,8 @@ def serve(
         view_seconds=view_seconds,
         processes=processes,
         stop_seconds=stop_seconds,
+        console=console,
+        console_logins=console_logins or None,
     )
     address = _free_address(settings.host, settings.port)
     from orders.serve import serve as run_service

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import secrets
 import sys
 
 import msgspec
@@ -14,6 +15,7 @@ import uvloop
 from orders.app import open_service
 from orders.asgi import application
 from orders.live import LiveOrders
+from orders.operators import operators
 from orders.settings import SettingRefused, Settings
 from twofold.http import processes
 from twofold.http.serve import serve as serve_application
@@ -31,7 +33,8 @@ def serve(settings: Settings) -> int:
         raise SettingRefused("only Linux shares a port between processes: set processes to 1")
     _log_to_stderr()
     with processes.reserved_port(settings.host, settings.port) as port:
-        each = msgspec.structs.replace(settings, port=port)
+        secret = settings.console_secret or secrets.token_urlsafe(32)  # a session is one in all of them
+        each = msgspec.structs.replace(settings, port=port, console_secret=secret)
         command = (sys.executable, "-m", "orders.worker")
         environment = {**os.environ, **each.variables()}
         log.info("serving with %d processes on port %d", settings.processes, port)
@@ -65,13 +68,18 @@ async def _serve(settings: Settings) -> int:
         # What was made at start-up lives to the end: keep the garbage collector from looking at it again and again.
         gc.collect()
         gc.freeze()
-        live = LiveOrders(service)
+        live, console = LiveOrders(service), operators(service, settings)
+
+        def end_streams() -> None:
+            live.close()
+            console.close()
+
         finished = await serve_application(
-            application(service, settings, live),
+            application(service, settings, live, console),
             host=settings.host,
             port=settings.port,
             stop_seconds=settings.stop_seconds,
-            on_stop=live.close,
+            on_stop=end_streams,
         )
     log.info("stopped")
     return 0 if finished else 1

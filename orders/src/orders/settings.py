@@ -41,6 +41,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     view_seconds: float = 1.0  # how long an answer may wait for the views that it reads
     processes: int = 1  # that serve, behind one port
     stop_seconds: int = 20  # how long a graceful stop waits for requests that were accepted
+    console: bool | None = None  # by default where somebody may see it: on loopback, or where there are logins
+    console_logins: str = ""  # the file of those who may log in
+    console_secret: str = ""  # signs sessions; by default one that is forgotten at the end
 
     def __post_init__(self) -> None:
         if not re.fullmatch("[A-Z]{3}", self.currency):

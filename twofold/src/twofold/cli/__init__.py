@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.cli import console
 from twofold.cli.projections import mount
 from twofold.cli.terminal import AfterOption, FollowFlag, JsonFlag, LimitOption, application, run
 
@@ -94,6 +95,7 @@ def _opening(url: str) -> AbstractAsyncContextManager[Views]:
 
 
 mount(app, _opening, with_code=False)
+console.mount(app)
 
 
 def main() -> None:

@@ -186,7 +186,7 @@ class Site:
         Raises a Problem: 403 for one that comes from elsewhere or has no token, 415 and 400 for what is no form, 413
         for one that is too large, 408 for one that takes too long.
         """
-        _refuse_other_sites(request)
+        check_same_site(request)
         media_type = request.headers.get("content-type").partition(";")[0].strip().lower()
         body = await read_body(request, limit=limit)
         if media_type != "application/x-www-form-urlencoded":
@@ -198,10 +198,7 @@ class Site:
         except ValueError:
             raise Problem(400, "malformed", "The form cannot be read") from None
         form = Form(fields)
-        token = _token_of(request)
-        if token is None or not secrets.compare_digest(form.text(TOKEN_FIELD).encode(), token.encode()):
-            text = "The form is not one that this page gave you. Load the page again; cookies must be allowed"
-            raise Problem(403, "form-token", text)
+        check_token(request, form.text(TOKEN_FIELD))
         return form
 
 
@@ -226,8 +223,16 @@ def _token_of(request: Request) -> str | None:
     return token if _TOKEN.fullmatch(token) else None
 
 
-def _refuse_other_sites(request: Request) -> None:
-    """Raise a Problem if the browser says that another site sends this. What says nothing is no browser."""
+def check_token(request: Request, token: str) -> None:
+    """Raise a Problem (403) unless a change brings the token of its browser's cookie."""
+    kept = _token_of(request)
+    if kept is None or not secrets.compare_digest(token.encode(errors="replace"), kept.encode()):
+        text = "The form is not one that this page gave you. Load the page again; cookies must be allowed"
+        raise Problem(403, "form-token", text)
+
+
+def check_same_site(request: Request) -> None:
+    """Raise a Problem (403) if the browser says that another site sends this. What says nothing is no browser."""
     fetched = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
     here = origin.partition("://")[2].lower() == request.headers.get("host").lower()  # the origin `null` is nowhere
@@ -235,16 +240,21 @@ def _refuse_other_sites(request: Request) -> None:
         raise Problem(403, "other-site", "The form was sent from another site")
 
 
-def loopback_only(handler: Handler) -> Handler:
-    """The handler, for requests that were sent to this machine by name, and by nobody for somebody else.
+def check_near(request: Request) -> None:
+    """Raise a Problem (403) unless a request was sent to this machine by name, and by nobody for somebody else.
 
     To listen on loopback is not enough: a page of another site can have its own name lead here, and a proxy brings
     requests of strangers.
     """
+    if not _names_loopback(request.headers.get("host")) or any(name in request.headers for name in _FORWARDED):
+        raise Problem(403, "loopback-only", "This page is only for this machine, unless its settings say otherwise")
+
+
+def loopback_only(handler: Handler) -> Handler:
+    """The handler, for requests that `check_near` lets pass."""
 
     async def handle(request: Request) -> Response:
-        if not _names_loopback(request.headers.get("host")) or any(name in request.headers for name in _FORWARDED):
-            raise Problem(403, "loopback-only", "This page is only for this machine, unless its settings say otherwise")
+        check_near(request)
         return await handler(request)
 
     return handle

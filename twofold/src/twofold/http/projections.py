@@ -1,6 +1,6 @@
 """The operator's part of an API: how projections stand, pause and resume, and what to do about parked events.
 
-Whoever can reach it can do it, so an application serves the changes only where it trusts all who can reach it.
+Who may ask and who may change is for `twofold.console.access` to say: the same rules as in the console.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import TypeVar, cast
 import msgspec
 from msgspec import UNSET, Struct
 
+from twofold.console.access import Access
+from twofold.console.logins import Role
 from twofold.errors import Fault, ValidationFailed
 from twofold.http.answers import encode, json_response
 from twofold.http.application import Handler
@@ -34,7 +36,6 @@ from twofold.http.letters import (
     told,
 )
 from twofold.http.openapi import Operation, Parameter
-from twofold.http.problems import Problem
 from twofold.http.requests import Parameters, read_body, read_json
 from twofold.operating import Found, Operator
 from twofold.overview import overview
@@ -51,15 +52,16 @@ MAX_LIMIT = 1000
 class ProjectionsApi:
     """The handlers, over the views of an application."""
 
-    def __init__(self, views: Views, *, changes: bool) -> None:
-        """Without `changes` they only tell."""
+    def __init__(self, views: Views, access: Access) -> None:
+        """`access` says who may see, see payloads, and operate."""
         self._views = views
-        self._changes = changes
+        self._access = access
         self._store = views.store
         self._operator = Operator(views)
 
     async def list(self, request: Request) -> Response:
         """GET /projections."""
+        await self._access.permit_program(request, Role.SEE)
         Parameters(request, ()).check()
         names = {identity(view): view.name for view in self._views.all.values()}
         statuses = await overview(self._store, self._views)
@@ -86,7 +88,8 @@ class ProjectionsApi:
         return Response(status=204)
 
     async def letters(self, request: Request) -> Response:
-        """GET /projections/{name}/parked."""
+        """GET /projections/{name}/parked. Errors may tell of what is in an event, so they are payloads too."""
+        await self._access.permit_program(request, Role.PAYLOADS)
         parameters = Parameters(request, ("limit", "cursor"))
         limit = parameters.whole("limit", "Limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT)
         after = parameters.read("cursor", "Cursor", "one that was given for this list", place_of)
@@ -98,6 +101,7 @@ class ProjectionsApi:
 
     async def letter(self, request: Request) -> Response:
         """GET /projections/{name}/parked/{position}."""
+        await self._access.permit_program(request, Role.PAYLOADS)
         Parameters(request, ()).check()
         position = min(int(request.path_params["position"]), LARGEST)
         letters = await self._operator.letters_at(await self._find(request), position)
@@ -125,11 +129,10 @@ class ProjectionsApi:
     # --- what they share ----------------------------------------------------------------------------------------------
 
     async def _asked(self, request: Request, kind: type[S]) -> S:
-        """The body of a change. Raises a Problem where changes are not served, ValidationFailed."""
-        Parameters(request, ()).check()
+        """The body of a change. Raises a Problem for who may not make it, ValidationFailed."""
         body = await read_body(request, limit=MAX_BODY)
-        if not self._changes:
-            raise Problem(403, "operators-only", "Changes are served only where the service listens on loopback")
+        await self._access.permit_program(request, Role.OPERATE)
+        Parameters(request, ()).check()
         read = read_json(request, body, optional=kind in (Nothing, Retry))
         if isinstance(read, dict):
             members = cast("dict[str, object]", read)
@@ -162,7 +165,7 @@ def operations(api: ProjectionsApi) -> Sequence[Operation]:
             summary,
             handler,
             answers={200: RetriedSequences} if body is Retry else {204: None},
-            problems=(400, 403, 404, 408, 409, 413, 415, 503),
+            problems=(400, 401, 403, 404, 408, 409, 413, 415, 429, 503),
             parameters=(name,),
             body=body,
             body_optional=body in (Nothing, Retry),
@@ -176,7 +179,7 @@ def operations(api: ProjectionsApi) -> Sequence[Operation]:
             "Get how all projections stand",
             api.list,
             answers={200: Projections},
-            problems=(400, 503),
+            problems=(400, 401, 403, 429, 503),
         ),
         change("pause", "pauseProjection", "Let a projection stand still", api.pause, Pause),
         change(
@@ -190,7 +193,7 @@ def operations(api: ProjectionsApi) -> Sequence[Operation]:
             "Get the events that a projection could not pass, and those behind them",
             api.letters,
             answers={200: ParkedLetters},
-            problems=(400, 404, 409, 503),
+            problems=(400, 401, 403, 404, 409, 429, 503),
             parameters=(name, *paging),
         ),
         Operation(
@@ -200,7 +203,7 @@ def operations(api: ProjectionsApi) -> Sequence[Operation]:
             "Get a parked event as it stands in the log",
             api.letter,
             answers={200: ParkedEvent},
-            problems=(400, 404, 409, 503),
+            problems=(400, 401, 403, 404, 409, 429, 503),
             parameters=(name, position),
         ),
         change("parked/retry", "retryParked", "Fold what is parked, in its order", api.retry, Retry),

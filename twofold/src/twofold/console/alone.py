@@ -1,0 +1,44 @@
+"""The console of a store, served by itself, whatever application wrote it."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sys
+
+from twofold.cli.terminal import AskedWrongly
+from twofold.connect import connect
+from twofold.console.access import Access
+from twofold.console.logins import read_logins
+from twofold.console.site import console, routes
+from twofold.console.visits import PREFIX
+from twofold.http.application import Application, Route
+from twofold.http.exchange import Request, Response
+from twofold.http.pages import health
+from twofold.http.serve import is_loopback, serve
+from twofold.views import Views
+
+log = logging.getLogger("twofold.console")
+
+STOP_SECONDS = 5.0
+
+
+async def serve_alone(store: str, *, host: str, port: int, logins: str) -> None:
+    """Serve the console of the store that a URL names, until SIGTERM or SIGINT.
+
+    Raises StoreRefused, LoginsRefused, and AskedWrongly where nobody could use it.
+    """
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    known = read_logins(logins) if logins else ()
+    access = Access(loopback=is_loopback(host), logins=known, secret=secrets.token_bytes(32))
+    if access.off:
+        raise AskedWrongly(f"others can reach {host}: give a file of logins with --logins, or listen on 127.0.0.1")
+    async with connect(store, create=False) as opened:
+        made = console(Views(opened), access)
+
+        async def home(_request: Request) -> Response:
+            return Response(status=307, headers={"Location": PREFIX.removeprefix("/")})
+
+        application = Application([*routes(made), Route("GET", "/", home), *health(opened.check)])
+        log.info("the console is at http://%s:%d%s", f"[{host}]" if ":" in host else host, port, PREFIX)
+        await serve(application, host=host, port=port, stop_seconds=STOP_SECONDS, access_log=False, on_stop=made.close)

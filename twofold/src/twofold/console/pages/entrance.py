@@ -1,0 +1,58 @@
+"""Logging in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from twofold.console.visits import Page, Visit
+from twofold.errors import Fault, ValidationFailed
+from twofold.http.exchange import Response
+from twofold.http.html import check_same_site
+from twofold.http.problems import Problem
+from twofold.http.requests import Parameters
+
+
+def pages() -> Sequence[Page]:
+    """The pages of logging in and out."""
+    return [
+        Page("GET", "/login", show, role=None),
+        Page("POST", "/login", log_in, role=None),
+        Page("POST", "/logout", log_out, role=None),
+    ]
+
+
+async def show(visit: Visit) -> Response:
+    """GET /login."""
+    parameters = Parameters(visit.request, ("next",))
+    there = parameters.text("next") or ""
+    parameters.check()
+    if visit.console.access.open:
+        return visit.leave("")
+    return visit.page("login.html", next=there, refused="", name="")
+
+
+async def log_in(visit: Visit) -> Response:
+    """POST /login: a form with `name` and `password`; then to `next`, if that is a page of the console."""
+    check_same_site(visit.request)
+    name, password, there = (visit.form.text(field) for field in ("name", "password", "next"))
+    if not name or not password:
+        raise ValidationFailed([Fault("Name and password must be given", "name", "required")])
+    try:
+        login = await visit.console.access.login(name, password)
+    except Problem as problem:
+        response = visit.page("login.html", problem.status, next=there, refused=problem.error, name=name)
+        response.headers.update(problem.headers)
+        return response
+    parts = urlsplit(there)
+    ours = parts.path.startswith("/") and not parts.netloc and not there.startswith("//") and "\\" not in there
+    response = Response(status=303, headers={"Location": visit.url() + (there if ours else "")})
+    response.headers["Set-Cookie"] = visit.console.access.session_cookie(visit.request, login, visit.url())
+    return response
+
+
+async def log_out(visit: Visit) -> Response:
+    """POST /logout."""
+    response = visit.leave("/login")
+    response.headers["Set-Cookie"] = visit.console.access.session_cookie(visit.request, None, visit.url())
+    return response
