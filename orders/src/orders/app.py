@@ -10,11 +10,13 @@ from typing import get_args
 from orders.answers import Answers
 from orders.details import details
 from orders.domain import CancelOrder, CreateOrder, OrderCommand, UpdateOrderStatus, orders
+from orders.queries import GetDashboard, GetOrder, GetOrdersByCustomer, SearchOrders
 from orders.sales import sales
 from orders.settings import Lifecycle
 from twofold import CommandBus, Metadata, QueryBus, Receipt, Store
 from twofold.connect import connect
 from twofold.middleware import correlation, logging, timeout, validation
+from twofold.model import Deciding, Model
 from twofold.running import running
 from twofold.store import Progress
 from twofold.subscription import LEASE_SECONDS
@@ -24,6 +26,12 @@ from twofold.watermarks import Watermarks
 OnProgress = Callable[[View, Progress], None]
 
 VIEWS: Sequence[View] = (details, sales)
+MODEL = Model(
+    "Orders",
+    deciding=[Deciding(orders, get_args(OrderCommand))],
+    views=VIEWS,
+    queries={GetOrder: [details], GetOrdersByCustomer: [details], SearchOrders: [details], GetDashboard: [sales]},
+)
 PARTITIONS = 4  # in which a subscribed view runs: as many processes can share it
 
 

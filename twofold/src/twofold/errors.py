@@ -120,6 +120,43 @@ class EventTypeMissing(TwofoldError):
         super().__init__(f"{event.__qualname__} is not in the codec's table of stored events")
 
 
+# --- looking into a log ---------------------------------------------------------------------------------------------
+
+
+class ModelMissing(TwofoldError):
+    """What was asked needs the code of the application, and this process has none."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing is known here of the application that wrote this log")
+
+
+class CommandUnknown(TwofoldError):
+    """The application has no command of this name."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name = name
+        self.known = tuple(known)
+        super().__init__(f"there is no command {name}; there are: {', '.join(known)}")
+
+
+class CommandInvalid(TwofoldError):
+    """The fields given make no command of this name."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"this makes no {name}: {reason}")
+
+
+class ExportRefused(TwofoldError):
+    """A stream cannot be written as a test."""
+
+    def __init__(self, stream: str, reason: str) -> None:
+        self.stream = stream
+        self.reason = reason
+        super().__init__(f"{stream} cannot be written as a test: {reason}")
+
+
 # --- the log --------------------------------------------------------------------------------------------------------
 
 
