@@ -87,7 +87,7 @@ class Orders:
                     metadata = Metadata.new(at=self.at(number) + timedelta(hours=7 * version))
                     new = codec.encode(life[version - 1], metadata)
                     events.append(
-                        Recorded(
+                        Recorded.of(
                             id=new.id,
                             stream=stream,
                             version=version,

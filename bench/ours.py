@@ -118,9 +118,10 @@ async def read_log(place: Place, *, orders: int, times: int) -> float:
         began = time.perf_counter()
         for _ in range(times):
             read = 0
-            async for recorded in store.read_all():
-                codec.decode(recorded)
-                read += 1
+            async for page in store.read_all_pages():
+                for recorded in page:
+                    codec.decode(recorded)
+                read += len(page)
             assert read == count
         return count * times / (time.perf_counter() - began)
 

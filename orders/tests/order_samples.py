@@ -133,7 +133,7 @@ class Said:
 def recorded(name: str, schema: int, data: D, version: int = 1) -> Recorded[D]:
     """What a log of one order holds: an event of this name, encoded or not."""
     metadata = Metadata.new()
-    return Recorded(
+    return Recorded.of(
         id=metadata.message_id,
         stream="order-1",
         version=version,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from time import time_ns
 
 from msgspec.structs import replace
 
@@ -21,7 +21,7 @@ class GivesNewPositions(MemoryStore):
 
 class GivesNewTimes(MemoryStore):
     async def adopt(self, events: Sequence[Recorded[bytes]]) -> None:
-        await super().adopt([replace(event, recorded_at=datetime.now(UTC)) for event in events])
+        await super().adopt([replace(event, recorded_microseconds=time_ns() // 1_000) for event in events])
 
 
 class OneByOne(MemoryStore):

@@ -48,6 +48,30 @@ class LosesAtThePage(MemoryStore):
                 yield recorded
 
 
+class PagesOverlap(MemoryStore):
+    """Each page but the first begins with what the one before it ended with."""
+
+    async def read_pages(
+        self, stream: str, *, after: int = 0, until: int | None = None
+    ) -> AsyncIterator[Sequence[Recorded[bytes]]]:
+        events = [event async for event in super().read(stream, after=after, until=until)]
+        for first in range(0, len(events), 500):
+            yield events[max(first - 1, 0) : first + 500]
+
+    async def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
+        for recorded in self._streams.get(stream, [])[after:until]:
+            yield recorded
+
+
+class EmptyPageAtTheEnd(MemoryStore):
+    async def read_all_pages(
+        self, *, after: int = 0, limit: int | None = None
+    ) -> AsyncIterator[Sequence[Recorded[bytes]]]:
+        async for page in super().read_all_pages(after=after, limit=limit):
+            yield page
+        yield []
+
+
 class FirstAgain(MemoryStore):
     """Takes `after` for `from`."""
 

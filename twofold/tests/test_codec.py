@@ -59,7 +59,7 @@ codec: Codec[PricingEvent] = Codec(
 
 
 def stored(type: str, schema: int, data: bytes) -> Recorded[bytes]:
-    return Recorded(
+    return Recorded.of(
         id=UUID(int=1),
         stream="price-1",
         version=3,

@@ -53,6 +53,8 @@ IN_MEMORY = [
     (reading.StreamOutOfOrder, "a_stream_is_read_from_after_until"),
     (reading.LosesTheTail, "who_follows_the_log_sees_every_position_once_and_in_order"),
     (reading.LosesAtThePage, "a_long_log_is_read_whole"),
+    (reading.PagesOverlap, "pages_hold_what_is_read_event_by_event"),
+    (reading.EmptyPageAtTheEnd, "pages_hold_what_is_read_event_by_event"),
     (reading.FirstAgain, "the_log_is_read_from_after_up_to_a_limit"),
     (reading.FirstAgain, "who_follows_the_log_sees_every_position_once_and_in_order"),
     (reading.CountsFromTheEnd, "no_bound_is_too_low_or_too_high"),

@@ -59,11 +59,13 @@ class WatchedStore(MemoryStore):
         self.reads: list[tuple[int, int]] = []  # from after which version on, and how many events
         self.appends = 0
 
-    async def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
+    async def read_pages(
+        self, stream: str, *, after: int = 0, until: int | None = None
+    ) -> AsyncIterator[Sequence[Recorded[bytes]]]:
         number = 0
-        async for recorded in super().read(stream, after=after, until=until):
-            number += 1
-            yield recorded
+        async for page in super().read_pages(stream, after=after, until=until):
+            number += len(page)
+            yield page
         self.reads.append((after, number))
 
     async def append(

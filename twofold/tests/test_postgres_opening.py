@@ -91,7 +91,7 @@ async def test_a_store_of_the_first_schema_is_brought_up_to_date_while_others_ap
 
     async def append(connection: Connection, version: int, metadata: Metadata, id: UUID) -> None:
         event = adoptable("order-1", version, 0, metadata=metadata)
-        row = row_of(replace(event, id=id))
+        row = row_of(replace(event, id_bytes=id.bytes))
         columns = [[value] for value in (*row[4:8], row[9])]
         asked = [["order-1"], [version - 1], [1], [False], [None], [None]]
         assert await connection.rows(call, (7, row[8], *asked, [1], [1], [id], *columns)) == [("stored",)]

@@ -90,7 +90,7 @@ def test_folding_goes_on_where_it_stopped_and_leaves_what_it_was_given(
 async def stored(events: Sequence[Recorded[OrderEvent]]) -> AsyncIterator[Recorded[bytes]]:
     for position, recorded in enumerate(events, start=1):
         new = codec.encode(recorded.data, Metadata.new())
-        yield Recorded(
+        yield Recorded.of(
             id=new.id,
             stream=recorded.stream,
             version=recorded.version,

@@ -150,7 +150,7 @@ async def test_old_events_are_found_by_their_correlation(tmp_path: Path) -> None
     metadata = (outer, outer.caused(), said(), outer.caused(), outer)
     ids = (next(ids_of(outer.message_id, "order-1")), *(uuid4() for _ in range(4)))
     events = [
-        replace(adoptable("order-1", n, n, metadata=said), id=id)
+        replace(adoptable("order-1", n, n, metadata=said), id_bytes=id.bytes)
         for n, (said, id) in enumerate(zip(metadata, ids, strict=True), start=1)
     ]
     file = Connection(str(path))

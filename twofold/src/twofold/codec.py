@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -59,14 +60,16 @@ class Codec(Generic[E]):
     def __init__(self, table: Mapping[str, type[E] | Schema[E]]) -> None:
         self._schemas: dict[str, Schema[E]] = {}
         self._names: dict[type, tuple[str, int]] = {}
-        self._decoders: dict[str, Callable[[bytes], E]] = {}
+        self._readers: dict[tuple[str, int], Callable[[bytes], E]] = {}
         for name, row in table.items():
             schema: Schema[E] = row if isinstance(row, Schema) else Schema(row)
             if schema.event in self._names:
                 raise ValueError(f"{schema.event.__qualname__} stands twice in the table")
             self._schemas[name] = schema
             self._names[schema.event] = (name, schema.version)
-            self._decoders[name] = msgspec.json.Decoder(schema.event).decode
+            self._readers[name, schema.version] = msgspec.json.Decoder(schema.event).decode
+            for version in schema.upcasts:
+                self._readers[name, version] = partial(_upcast, schema, version)
 
     @property
     def table(self) -> Mapping[str, Schema[E]]:
@@ -90,16 +93,20 @@ class Codec(Generic[E]):
         Raises EventUnknown for a name or schema that the table lacks, EventUnreadable for content that does not fit.
         """
         return Recorded(
-            id=recorded.id,
-            stream=recorded.stream,
-            version=recorded.version,
-            position=recorded.position,
-            type=recorded.type,
-            schema=recorded.schema,
-            data=self._read(recorded, recorded.stream, recorded.version),
-            metadata=recorded.metadata,
-            recorded_at=recorded.recorded_at,
+            recorded.position,
+            recorded.stream,
+            recorded.version,
+            recorded.id_bytes,
+            recorded.type,
+            recorded.schema,
+            self.content(recorded),
+            recorded.metadata_json,
+            recorded.recorded_microseconds,
         )
+
+    def content(self, recorded: Recorded[bytes]) -> E:
+        """What happened, without what is known about it: all that a fold of one stream needs. Raises as `decode`."""
+        return self._read(recorded, recorded.stream, recorded.version)
 
     def reread(self, event: NewEvent, stream: str, version: int) -> E:
         """The event as it will be read once it is stored under this version of the stream.
@@ -110,21 +117,18 @@ class Codec(Generic[E]):
         return self._read(event, stream, version)
 
     def _read(self, event: NewEvent | Recorded[bytes], stream: str, version: int) -> E:
-        schema = self._schemas.get(event.type)
-        if schema is None:
-            raise EventUnknown(event.type, event.schema)
-        if not 1 <= event.schema <= schema.version:
-            raise EventUnknown(event.type, event.schema, known=schema.version)
+        reader = self._readers.get((event.type, event.schema))
+        if reader is None:
+            known = self._schemas.get(event.type)
+            raise EventUnknown(event.type, event.schema, known=None if known is None else known.version)
         try:
-            if event.schema == schema.version:
-                return self._decoders[event.type](event.data)
-            return self._upcast(schema, event.schema, event.data)
+            return reader(event.data)
         except Exception as error:  # an upcast meets content that its author did not think of in any way there is
             raise EventUnreadable(stream, version, event.type, repr(error)) from error
 
-    @staticmethod
-    def _upcast(schema: Schema[E], stored: int, data: bytes) -> E:
-        content = _decode_object(data)
-        for version in range(stored, schema.version):
-            content = schema.upcasts[version](content)
-        return msgspec.convert(content, schema.event, str_keys=True)  # as in JSON, where every key is a string
+
+def _upcast(schema: Schema[E], stored: int, data: bytes) -> E:
+    content = _decode_object(data)
+    for version in range(stored, schema.version):
+        content = schema.upcasts[version](content)
+    return msgspec.convert(content, schema.event, str_keys=True)  # as in JSON, where every key is a string

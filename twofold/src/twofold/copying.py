@@ -15,6 +15,7 @@ from twofold.store import EventStore, Progress
 
 PAGE = 1_000  # events adopted in one transaction
 PAGE_BYTES = 8 * 2**20  # of their data; the last event of a page may exceed it
+FIELDS = ("position", "stream", "version", "id", "type", "schema", "data", "metadata", "recorded_at")  # of an event
 
 OnProgress = Callable[[Progress], None]
 
@@ -126,5 +127,5 @@ def _difference(source: Recorded[bytes] | None, target: Recorded[bytes] | None) 
     positions = [event.position for event in (source, target) if event is not None]
     if source is None or target is None:
         return Difference(min(positions), source, target, ())
-    fields = [name for name in source.__struct_fields__ if getattr(source, name) != getattr(target, name)]
+    fields = [name for name in FIELDS if getattr(source, name) != getattr(target, name)]
     return Difference(min(positions), source, target, fields)

@@ -249,10 +249,11 @@ class Category(Generic[C, S, E]):
     ) -> tuple[Folded[S], int]:
         """Fold in the events after `folded`; also answers how many they were."""
         state, version, position = folded
-        evolve, decode = self.decider.evolve, self.codec.decode
-        async for recorded in store.read(stream, after=version, until=until):
-            state = evolve(state, decode(recorded).data)
-            version, position = recorded.version, recorded.position
+        evolve, content = self.decider.evolve, self.codec.content
+        async for page in store.read_pages(stream, after=version, until=until):
+            for recorded in page:
+                state = evolve(state, content(recorded))
+            version, position = page[-1].version, page[-1].position
         return Folded(state, version, position), version - folded.version
 
     def _keep(self, cache: OrderedDict[str, Folded[S]], stream: str, folded: Folded[S]) -> None:

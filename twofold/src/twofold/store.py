@@ -133,6 +133,16 @@ class EventStore(Protocol):
         """
         ...
 
+    def read_pages(
+        self, stream: str, *, after: int = 0, until: int | None = None
+    ) -> AsyncIterator[Sequence[Recorded[bytes]]]:
+        """What `read` gives, in pages as the store reads them, none of them empty: quicker, where there are many."""
+        ...
+
+    def read_all_pages(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Sequence[Recorded[bytes]]]:
+        """What `read_all` gives, in pages as the store reads them, none of them empty."""
+        ...
+
     async def find(self, id: UUID) -> Recorded[bytes] | None:
         """The event of this id, if it is in the log. Raises EventCorrupt if its checksum differs."""
         ...

@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from twofold.events import Recorded
+from twofold.events import Recorded, moment_of
 from twofold.looking_back import LOOKED_AT, StreamHead, StreamPage
 from twofold.sql import Fetch, Row
 from twofold.store import LARGEST, bounded
-from twofold.stores.rows import moment_of, recorded_from
+from twofold.stores.rows import page_of
 
 PAGE = 256  # events read in one go
 
@@ -58,8 +58,11 @@ class LookingBack:
         while left > 0:
             size = min(PAGE, left)
             rows = await self.scan(Fetch(self.looking_back.back, (end, size)))
-            for row in rows:
-                yield recorded_from(row)
+            events, damage = page_of(rows)
+            for recorded in events:
+                yield recorded
+            if damage is not None:
+                raise damage
             if len(rows) < size:
                 return
             end, left = rows[-1][0], left - len(rows)
@@ -101,11 +104,13 @@ class LookingBack:
         while left > 0:
             size = min(PAGE, left)
             rows = await self.scan(Fetch(sql, (*ids, after, size)))
-            for row in rows:
-                recorded = recorded_from(row)
+            events, damage = page_of(rows)
+            for recorded in events:
                 if belongs(recorded):
                     left -= 1
                     yield recorded
+            if damage is not None:
+                raise damage
             if len(rows) < size:
                 return
             after = rows[-1][0]

@@ -17,11 +17,12 @@ from uuid import UUID
 
 from twofold.adoption import answers, check_events, check_fit
 from twofold.errors import Conflict, EventIdTaken, IdempotencyKeyReused, ProjectionFailed, StoreClosed, StoreRefused
-from twofold.events import NewEvent, Receipt, Recorded
+from twofold.events import NewEvent, Receipt, Recorded, microseconds
 from twofold.looking_back import LOOKED_AT, StreamHead, StreamPage, first_half
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
 from twofold.store import LARGEST, Moment, Progress, Remembered, Snapshot, bounded, check_append, check_names
+from twofold.stores.reading import PagedReading
 from twofold.stores.rows import recorded_of
 from twofold.stores.sqlite.driver import Connection, drive, drive_fold, translated
 
@@ -30,7 +31,7 @@ T = TypeVar("T")
 PAGE = 1000  # events handed out before others may run
 
 
-class MemoryStore:
+class MemoryStore(PagedReading):
     """A `Store` that forgets all when it is closed. Use it as an asynchronous context manager, on one event loop."""
 
     def __init__(self) -> None:
@@ -160,26 +161,28 @@ class MemoryStore:
         return Receipt(stream, last.version, last.position, repeated=True)
 
     def _recorded(self, stream: str, version: int, events: Sequence[NewEvent]) -> list[Recorded[bytes]]:
-        at, head = datetime.now(UTC), self._head
         if len({event.id for event in events}) < len(events):
             raise EventIdTaken(stream)
-        return [recorded_of(event, stream, version + n, head + n, at) for n, event in enumerate(events, start=1)]
+        return recorded_of(events, stream, version, self._head, microseconds(datetime.now(UTC)))
 
-    async def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
-        """See EventStore.read."""
+    async def read_pages(
+        self, stream: str, *, after: int = 0, until: int | None = None
+    ) -> AsyncIterator[Sequence[Recorded[bytes]]]:
+        """See EventStore.read_pages."""
         self._check_open()
         check_names(stream)
         last = None if until is None else bounded(until)
-        for recorded in self._streams.get(stream, [])[bounded(after) : last]:
-            yield recorded
+        if events := self._streams.get(stream, [])[bounded(after) : last]:
+            yield events
 
-    async def read_all(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
-        """See EventStore.read_all."""
+    async def read_all_pages(
+        self, *, after: int = 0, limit: int | None = None
+    ) -> AsyncIterator[Sequence[Recorded[bytes]]]:
+        """See EventStore.read_all_pages."""
         self._check_open()
         after, left = bounded(after), LARGEST if limit is None else bounded(limit)
         while page := self._next(after, min(PAGE, left)):
-            for recorded in page:
-                yield recorded
+            yield page
             after, left = page[-1].position, left - len(page)
             await asyncio.sleep(0)  # let others run between two pages
 

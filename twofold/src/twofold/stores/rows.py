@@ -2,88 +2,88 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from collections.abc import Sequence
+from typing import NamedTuple
 from zlib import crc32
 
-import msgspec
+from msgspec.structs import astuple
 
-from twofold.errors import EventCorrupt
-from twofold.events import NewEvent, Recorded
+from twofold.errors import EventCorrupt, EventUnreadable
+from twofold.events import NewEvent, Recorded, encode_metadata
 from twofold.looking_back import first_half
 from twofold.messages import Metadata
 from twofold.sql import Row
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_encode_metadata = msgspec.json.Encoder().encode
-_decode_metadata = msgspec.json.Decoder(Metadata).decode
-# As MessagePack says 16 bytes. msgspec makes a UUID of them five times as fast as `UUID(bytes=...)`.
-_BIN_16 = b"\xc4\x10"
-_decode_id = msgspec.msgpack.Decoder(UUID).decode
+
+def recorded_of(
+    events: Sequence[NewEvent], stream: str, version: int, position: int, microseconds: int
+) -> list[Recorded[bytes]]:
+    """The new events as they will be read, behind this version of their stream and this position."""
+    recorded: list[Recorded[bytes]] = []
+    metadata, encoded = None, b""
+    for number, event in enumerate(events, start=1):
+        if event.metadata is not metadata:  # those of one command share it
+            metadata, encoded = event.metadata, encode_metadata(event.metadata)
+        recorded.append(
+            Recorded(
+                position + number,
+                stream,
+                version + number,
+                event.id.bytes,
+                event.type,
+                event.schema,
+                event.data,
+                encoded,
+                microseconds,
+            )
+        )
+    return recorded
 
 
-def microseconds(moment: datetime) -> int:
-    """Whole microseconds since 1970, UTC."""
-    return (moment - _EPOCH) // _MICROSECOND
+def row_of(event: Recorded[bytes], metadata: Metadata | None = None) -> Row:
+    """The row that holds an event. Its last column is null where the event's id tells the correlation.
+
+    Give its metadata where you have it: else it is decoded.
+    """
+    row = astuple(event)
+    _, stream, version, id, type, schema, data, encoded, _ = row
+    checksum = _checksum(f"{stream}\0{version}\0{type}\0{schema}", id, data, encoded)
+    correlation = (metadata or event.metadata).correlation_id
+    told = int.from_bytes(id[:8], "big") == first_half(correlation)
+    return (*row, checksum, None if told else correlation.bytes)
 
 
-def moment_of(microseconds: int) -> datetime:
-    """The time so many microseconds after 1970, UTC."""
-    return _EPOCH + timedelta(0, 0, microseconds)
+class Page(NamedTuple):
+    """Events of one read, in order, and what kept the next one from being among them, if anything did."""
+
+    events: list[Recorded[bytes]]
+    damage: EventUnreadable | None
+
+    def whole(self) -> list[Recorded[bytes]]:
+        """The events. Raises what is wrong with the next one."""
+        if self.damage is not None:
+            raise self.damage
+        return self.events
 
 
-def row_of(event: Recorded[bytes]) -> Row:
-    """The row that holds an event. Its last column is null where the event's id tells the correlation."""
-    correlation = event.metadata.correlation_id
-    metadata = _encode_metadata(event.metadata)
-    header = f"{event.stream}\0{event.version}\0{event.type}\0{event.schema}"
-    return (
-        event.position,
-        event.stream,
-        event.version,
-        event.id.bytes,
-        event.type,
-        event.schema,
-        event.data,
-        metadata,
-        microseconds(event.recorded_at),
-        _checksum(header, event.id.bytes, event.data, metadata),
-        None if first_half(event.id) == first_half(correlation) else correlation.bytes,
-    )
+def page_of(rows: Sequence[Row]) -> Page:
+    """The events that rows hold, up to one that is not what was written."""
+    events: list[Recorded[bytes]] = []
+    for position, stream, version, id, type, schema, data, metadata, at, checksum in rows:
+        if _checksum(f"{stream}\0{version}\0{type}\0{schema}", id, data, metadata) != checksum:
+            return Page(events, EventCorrupt(stream, version, type, position))
+        events.append(Recorded(position, stream, version, id, type, schema, data, metadata, at))
+    return Page(events, None)
 
 
-def recorded_of(event: NewEvent, stream: str, version: int, position: int, at: datetime) -> Recorded[bytes]:
-    """The new event as it will be read, under this version and position."""
-    return Recorded(
-        id=event.id,
-        stream=stream,
-        version=version,
-        position=position,
-        type=event.type,
-        schema=event.schema,
-        data=event.data,
-        metadata=event.metadata,
-        recorded_at=at,
-    )
-
-
-def recorded_from(row: Row) -> Recorded[bytes]:
-    """The event that a row holds. Raises EventCorrupt if it is not what was written."""
-    position, stream, version, id, type, schema, data, metadata, at, checksum = row
-    if _checksum(f"{stream}\0{version}\0{type}\0{schema}", id, data, metadata) != checksum:
-        raise EventCorrupt(stream, version, type, position)
-    return Recorded(
-        id=_decode_id(_BIN_16 + id),
-        stream=stream,
-        version=version,
-        position=position,
-        type=type,
-        schema=schema,
-        data=data,
-        metadata=_decode_metadata(metadata),
-        recorded_at=moment_of(at),
-    )
+def page_of_stream(rows: Sequence[Row], stream: str, after: int) -> Page:
+    """The same of one stream from behind a version, up to a hole: a row can be damaged so that it is of another."""
+    page = page_of(rows)
+    if not page.events or page.events[-1].version == after + len(page.events):
+        return page
+    whole = [event for number, event in enumerate(page.events, start=after + 1) if event.version == number]
+    reason = "it is missing, and later versions are not"
+    return Page(whole, EventUnreadable(stream, after + len(whole) + 1, "unknown", reason))
 
 
 def _checksum(header: str, id: bytes, data: bytes, metadata: bytes) -> int:

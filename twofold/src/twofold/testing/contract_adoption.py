@@ -35,7 +35,7 @@ LONG_AGO = datetime(2019, 3, 4, 5, 6, 7, 890_123, tzinfo=UTC)
 
 def adoptable(stream: str, version: int, position: int, *, metadata: Metadata | None = None) -> Recorded[bytes]:
     """An event as another log holds it."""
-    return Recorded(
+    return Recorded.of(
         id=uuid7(),
         stream=stream,
         version=version,
@@ -74,11 +74,15 @@ class AdoptionContract(ContractBase):
     async def test_hostile_events_are_adopted_exactly(self, store: Store) -> None:
         log = [
             replace(
-                adoptable(text, 1, number),
+                adoptable(
+                    text,
+                    1,
+                    number,
+                    metadata=replace(asked_by(Idempotency(text, text)), actor=f"{text}\0", extra={text: "\0"}),
+                ),
                 type=text,
                 schema=2**63 - number,
                 data=text.encode(),
-                metadata=replace(said(), actor=f"{text}\0", extra={text: "\0"}, idempotency=Idempotency(text, text)),
             )
             for number, text in enumerate(HOSTILE, start=1)
         ]
@@ -178,7 +182,7 @@ class AdoptionContract(ContractBase):
     async def test_an_id_that_is_taken_is_refused_with_all_that_came_along(self, store: Store, taken: str) -> None:
         first, good = adoptable("kept", 1, 2), adoptable("new", 1, 6)
         await store.adopt([first])
-        again = replace(adoptable("other", 1, 7), id=first.id if taken == "in the log" else good.id)
+        again = replace(adoptable("other", 1, 7), id_bytes=(first if taken == "in the log" else good).id.bytes)
         with pytest.raises(EventIdTaken) as caught:
             await store.adopt([good, again])
         assert caught.value.stream == "other"

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from twofold.events import NewEvent, Recorded
+from twofold.events import NewEvent, Recorded, encode_metadata
 from twofold.looking_back import LOOKED_AT, StreamHead
 from twofold.messages import Metadata, ids_of
 from twofold.store import Store
@@ -181,7 +181,10 @@ class LookingBackContract(ContractBase):
     async def test_adopted_events_are_found_by_their_correlation(self, store: Store) -> None:
         outer = said()
         metadata = (outer, outer.caused(), said(), said(), said(), outer.caused().caused(), said())
-        log = [replace(event, metadata=said) for event, said in zip(another_log(), metadata, strict=True)]
+        log = [
+            replace(event, metadata_json=encode_metadata(said))
+            for event, said in zip(another_log(), metadata, strict=True)
+        ]
         await store.adopt(log)
         assert await found(store.correlated(outer.correlation_id)) == [log[0], log[1], log[5]]
 

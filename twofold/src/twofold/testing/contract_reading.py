@@ -85,6 +85,19 @@ class ReadingContract(ContractBase):
             read = [recorded.position async for recorded in store.read_all(after=positions[499], limit=limit)]
             assert read == positions[500 : 500 + limit]
 
+    async def test_pages_hold_what_is_read_event_by_event(self, store: Store) -> None:
+        for number in range(4):
+            await store.append(f"order-{number % 2}", several(700), expected=None)
+        for after, until, limit in ((0, None, None), (0, 300, 300), (256, 1300, 1000), (700, 701, 1), (5000, None, 1)):
+            pages = [page async for page in store.read_pages("order-1", after=after, until=until)]
+            events = [event async for event in store.read("order-1", after=after, until=until)]
+            assert [event for page in pages for event in page] == events
+            assert all(pages)
+            pages = [page async for page in store.read_all_pages(after=after, limit=limit)]
+            events = [event async for event in store.read_all(after=after, limit=limit)]
+            assert [event for page in pages for event in page] == events
+            assert all(pages)
+
     async def test_a_reader_that_stops_halfway_holds_nothing(self, store: Store) -> None:
         await store.append("order-1", several(500), expected=0)
         for reading in (store.read("order-1"), store.read_all()):

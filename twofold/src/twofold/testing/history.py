@@ -45,7 +45,7 @@ class History(Generic[E]):
 def recorded(event: E, *, stream: str, version: int, position: int, metadata: Metadata | None = None) -> Recorded[E]:
     """The event as it stands in a log. Its id and its time follow from the position."""
     at, id = BEGAN + timedelta(seconds=position), UUID(int=position)
-    return Recorded(
+    return Recorded.of(
         id=id,
         stream=stream,
         version=version,

@@ -11,13 +11,13 @@ from typing import TypeAlias
 from uuid import UUID
 
 from twofold.errors import Conflict, EventIdTaken, StatementFailed, TwofoldError
-from twofold.events import NewEvent, Receipt, Recorded
+from twofold.events import NewEvent, Receipt, Recorded, microseconds
 from twofold.messages import Idempotency
 from twofold.sql import Row
 from twofold.store import Remembered, bounded
 from twofold.stores.postgres import rows as sql
 from twofold.stores.postgres.driver import Connection, Overtaken, is_duplicate
-from twofold.stores.rows import microseconds, recorded_of, row_of
+from twofold.stores.rows import recorded_of, row_of
 
 NOWHERE = -1  # a version that no stream is at
 
@@ -53,7 +53,7 @@ class Group:
     def __init__(self, appends: Sequence[Append], at: datetime) -> None:
         self.stored: list[Recorded[bytes]] = []
         self._appends = appends
-        self._at = at
+        self._at = microseconds(at)
         self._versions: Mapping[str, int | None] = {}
         self.anywhere = [append.stream for append in appends if append.expected is None]
         """The streams of those that go wherever their stream is."""
@@ -78,15 +78,15 @@ class Group:
             key = (None, None) if asking is None else (asking.key, asking.fingerprint)
             size, different = len(append.events), len({event.id for event in append.events})
             asked.append((append.stream, expected, size, different < size, *key))
-            for number, event in enumerate(append.events, start=1):
-                owners.append(owner)
-                numbers.append(number)
-                events.append(row_of(recorded_of(event, append.stream, max(expected, 0) + number, 0, self._at)))
+            owners += [owner] * size
+            numbers += range(1, size + 1)
+            recorded = recorded_of(append.events, append.stream, max(expected, 0), 0, self._at)
+            events += (row_of(event, new.metadata) for event, new in zip(recorded, append.events, strict=True))
         columns = list(zip(*events, strict=True)) or [()] * 11
         ids = [event.id for append in self._appends for event in append.events]
         arguments = (
             lock,
-            microseconds(self._at),
+            self._at,
             *zip(*asked, strict=True),
             owners,
             numbers,
@@ -109,12 +109,8 @@ class Group:
         fate, version, position, fingerprint, stream, refusal = row
         match fate:
             case "stored":
-                first = version - len(append.events) + 1
-                before = position - len(append.events)
-                self.stored += [
-                    recorded_of(event, append.stream, first + n, before + n + 1, self._at)
-                    for n, event in enumerate(append.events)
-                ]
+                size = len(append.events)
+                self.stored += recorded_of(append.events, append.stream, version - size, position - size, self._at)
                 return Receipt(append.stream, version, position)
             case "repeated":
                 return Receipt(append.stream, version, position, repeated=True)

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 from twofold.adoption import answers, check_fit
 from twofold.errors import EventIdTaken, IdempotencyKeyReused, ProjectionFailed, StoreUnavailable
-from twofold.events import Receipt, Recorded
+from twofold.events import Receipt, Recorded, microseconds
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
 from twofold.store import Progress, Remembered
 from twofold.stores.postgres import rows as sql
 from twofold.stores.postgres.driver import Connection
-from twofold.stores.rows import microseconds, recorded_from, row_of
+from twofold.stores.rows import page_of, row_of
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ async def drive_fold(connection: Connection, name: str, fold: Fold, events: Sequ
 
 async def page(connection: Connection, after: int, limit: int) -> list[Recorded[bytes]]:
     """The next events of the log."""
-    return [recorded_from(row) for row in await connection.rows(sql.READ_ALL, (after, limit))]
+    return page_of(await connection.rows(sql.READ_ALL, (after, limit))).whole()
 
 
 async def head(connection: Connection) -> int:

@@ -14,7 +14,7 @@ from typing import NamedTuple, Self, TypeVar
 from uuid import UUID
 
 from twofold.adoption import check_events
-from twofold.errors import EventUnreadable, OutcomeUnknown, StoreClosed, StoreRefused, StoreUnavailable
+from twofold.errors import OutcomeUnknown, StoreClosed, StoreRefused, StoreUnavailable
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
@@ -29,7 +29,8 @@ from twofold.stores.postgres.moment import moment_of
 from twofold.stores.postgres.pool import Pool
 from twofold.stores.postgres.schema import Log, prepare
 from twofold.stores.postgres.writer import Writer
-from twofold.stores.rows import recorded_from
+from twofold.stores.reading import PagedReading
+from twofold.stores.rows import page_of, page_of_stream
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ class _Opened(NamedTuple):
     workers: Pool
 
 
-class PostgresStore(LookingBack):
+class PostgresStore(PagedReading, LookingBack):
     """A `Store` in a PostgreSQL database. Use it as an asynchronous context manager, on one event loop.
 
     Its tables are made in the first schema of the search path unless `create` is off: `?search_path=name` in the URL
@@ -146,30 +147,36 @@ class PostgresStore(LookingBack):
             await self._done("an adoption", lambda connection: jobs.adopt(connection, opened.log.lock, events))
             opened.bell.ring(events[-1].position)
 
-    async def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
-        """See EventStore.read."""
+    async def read_pages(
+        self, stream: str, *, after: int = 0, until: int | None = None
+    ) -> AsyncIterator[Sequence[Recorded[bytes]]]:
+        """See EventStore.read_pages."""
         check_names(stream)
         after, last, size = bounded(after), LARGEST if until is None else bounded(until), FIRST_PAGE
         while True:
             rows = await self._open.readers.read(sql.READ_STREAM, (stream, after, last, size))
-            for row in rows:
-                recorded = recorded_from(row)
-                if recorded.version != after + 1:  # its row is damaged so that it is no more of this stream
-                    raise EventUnreadable(stream, after + 1, "unknown", "it is missing, and later versions are not")
-                after = recorded.version
-                yield recorded
+            events, damage = page_of_stream(rows, stream, after)
+            if events:
+                yield events
+            if damage is not None:
+                raise damage
             if len(rows) < size:
                 return
-            size = _page_after(rows)
+            after, size = after + len(events), _page_after(rows)
 
-    async def read_all(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
-        """See EventStore.read_all."""
+    async def read_all_pages(
+        self, *, after: int = 0, limit: int | None = None
+    ) -> AsyncIterator[Sequence[Recorded[bytes]]]:
+        """See EventStore.read_all_pages."""
         after, left = bounded(after), LARGEST if limit is None else bounded(limit)
         size = min(FIRST_PAGE, left)
         while left > 0:
             rows = await self._open.readers.read(sql.READ_ALL, (after, size))
-            for row in rows:
-                yield recorded_from(row)
+            events, damage = page_of(rows)
+            if events:
+                yield events
+            if damage is not None:
+                raise damage
             if len(rows) < size:
                 return
             after, left = rows[-1][0], left - len(rows)
@@ -178,7 +185,7 @@ class PostgresStore(LookingBack):
     async def find(self, id: UUID) -> Recorded[bytes] | None:
         """See EventStore.find."""
         rows = await self._open.readers.read(sql.READ_ONE, (id,))
-        return recorded_from(rows[0]) if rows else None
+        return page_of(rows).whole()[0] if rows else None
 
     async def head(self) -> int:
         """See EventStore.head."""

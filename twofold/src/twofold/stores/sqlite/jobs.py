@@ -10,7 +10,7 @@ from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fold
 from twofold.store import Progress, Remembered, Snapshot
-from twofold.stores.rows import microseconds, recorded_from, recorded_of, row_of
+from twofold.stores.rows import page_of, recorded_of, row_of
 from twofold.stores.sqlite.driver import Connection, DuplicateError, drive_fold
 from twofold.stores.sqlite.rows import INSERT, READ_ALL
 from twofold.stores.sqlite.writer import Refused, Transaction, checkpoint, save_checkpoint
@@ -54,11 +54,10 @@ def append(
     if expected is not None and expected != version:
         return Refused(Conflict(stream, expected, version))
 
-    head, at = transaction.head, transaction.at
-    size = len(events)
-    added = [recorded_of(event, stream, version + n, head + n, at) for n, event in enumerate(events, start=1)]
+    head, size = transaction.head, len(events)
+    added = recorded_of(events, stream, version, head, transaction.at)
     try:
-        connection.run_many(INSERT, [row_of(event) for event in added])
+        connection.run_many(INSERT, [row_of(event, new.metadata) for event, new in zip(added, events, strict=True)])
     except DuplicateError as error:  # the versions were looked at above, so it is an id
         repeated = _repeated(connection, stream, events)
         if isinstance(repeated, Receipt):  # all are there, so the first row was refused already: nothing was written
@@ -96,7 +95,7 @@ def adopt(transaction: Transaction, events: Sequence[Recorded[bytes]]) -> Refuse
     for event in events:
         if connection.get(FIND, (event.id.bytes,)) is not None:
             return Refused(EventIdTaken(event.stream))
-    last = [recorded_from(row) for row in connection.rows(READ_ALL, (transaction.head - 1, 1))]
+    last = page_of(connection.rows(READ_ALL, (transaction.head - 1, 1))).whole()
     connection.run_many(INSERT, [row_of(event) for event in events])
     for answered in answers(events, last[0] if last else None):
         if answered.replaces(recall(connection, answered.answer.idempotency.key)):
@@ -127,7 +126,7 @@ def remember(transaction: Transaction, answer: Remembered) -> None:
             receipt and receipt.version,
             receipt and receipt.position,
             answer.refusal,
-            microseconds(transaction.at),
+            transaction.at,
         ),
     )
 
@@ -156,7 +155,7 @@ def advance(transaction: Transaction, name: str, fold: Fold, limit: int) -> Prog
     connection = transaction.connection
     known = checkpoint(connection, name)
     reached = known or 0
-    events = [recorded_from(row) for row in connection.rows(READ_ALL, (reached, limit))]
+    events = page_of(connection.rows(READ_ALL, (reached, limit))).whole()
     if events:
         drive_fold(connection, name, fold, events)
         reached = events[-1].position

@@ -16,13 +16,14 @@ from typing import NamedTuple, Self, TypeVar
 from uuid import UUID
 
 from twofold.adoption import check_events
-from twofold.errors import EventUnreadable, StoreClosed, StoreRefused
+from twofold.errors import StoreClosed, StoreRefused
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
 from twofold.store import LARGEST, Moment, Progress, Remembered, Snapshot, bounded, check_append, check_names
 from twofold.stores.looking_back import LookingBack
-from twofold.stores.rows import recorded_from
+from twofold.stores.reading import PagedReading
+from twofold.stores.rows import page_of, page_of_stream
 from twofold.stores.sqlite import jobs
 from twofold.stores.sqlite.driver import Connection, DriverError, drive, translated
 from twofold.stores.sqlite.rows import LOOKING_BACK, READ_ALL, READ_ONE, READ_STREAM
@@ -43,7 +44,7 @@ class _Opened(NamedTuple):
     scanner: ThreadPoolExecutor
 
 
-class SqliteStore(LookingBack):
+class SqliteStore(PagedReading, LookingBack):
     """A `Store` in a SQLite file. Use it as an asynchronous context manager, on one event loop."""
 
     looking_back = LOOKING_BACK
@@ -135,30 +136,37 @@ class SqliteStore(LookingBack):
         if events:
             await writer.submit(lambda transaction: jobs.adopt(transaction, events), "an adoption")
 
-    async def read(self, stream: str, *, after: int = 0, until: int | None = None) -> AsyncIterator[Recorded[bytes]]:
-        """See EventStore.read."""
+    async def read_pages(
+        self, stream: str, *, after: int = 0, until: int | None = None
+    ) -> AsyncIterator[Sequence[Recorded[bytes]]]:
+        """See EventStore.read_pages."""
         check_names(stream)
         after, last = bounded(after), LARGEST if until is None else bounded(until)
         while True:
             rows = await self.rows(Fetch(READ_STREAM, (stream, after, last, PAGE)))
-            for row in rows:
-                recorded = recorded_from(row)
-                if recorded.version != after + 1:  # its row is damaged so that it is no more of this stream
-                    raise EventUnreadable(stream, after + 1, "unknown", "it is missing, and later versions are not")
-                after = recorded.version
-                yield recorded
+            events, damage = page_of_stream(rows, stream, after)
+            if events:
+                yield events
+            if damage is not None:
+                raise damage
             if len(rows) < PAGE:
                 return
+            after += len(events)
             await asyncio.sleep(0)  # let others run between two pages
 
-    async def read_all(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
-        """See EventStore.read_all."""
+    async def read_all_pages(
+        self, *, after: int = 0, limit: int | None = None
+    ) -> AsyncIterator[Sequence[Recorded[bytes]]]:
+        """See EventStore.read_all_pages."""
         after, left = bounded(after), LARGEST if limit is None else bounded(limit)
         while left > 0:
             size = min(PAGE, left)
             rows = await self.rows(Fetch(READ_ALL, (after, size)))
-            for row in rows:
-                yield recorded_from(row)
+            events, damage = page_of(rows)
+            if events:
+                yield events
+            if damage is not None:
+                raise damage
             if len(rows) < size:
                 return
             after, left = rows[-1][0], left - len(rows)
@@ -167,7 +175,7 @@ class SqliteStore(LookingBack):
     async def find(self, id: UUID) -> Recorded[bytes] | None:
         """See EventStore.find."""
         rows = await self.rows(Fetch(READ_ONE, (id.bytes,)))
-        return recorded_from(rows[0]) if rows else None
+        return page_of(rows).whole()[0] if rows else None
 
     async def head(self) -> int:
         """See EventStore.head."""

@@ -27,9 +27,9 @@ from twofold.errors import (
     StoreUnavailable,
     TwofoldError,
 )
-from twofold.events import Recorded
+from twofold.events import Recorded, microseconds
 from twofold.sql import Fold
-from twofold.stores.rows import recorded_from
+from twofold.stores.rows import page_of
 from twofold.stores.sqlite.driver import Connection, DriverError, drive_fold, in_doubt, translate
 from twofold.stores.sqlite.rows import READ_ALL
 
@@ -57,7 +57,7 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.at = datetime.now(UTC)
+        self.at = microseconds(datetime.now(UTC))
         self.head = head(connection)
         self.appended: list[Recorded[bytes]] = []
 
@@ -211,7 +211,7 @@ class Writer:
             adopted = appended[-1].position - appended[0].position >= len(appended)  # by a job between two appends
             events = appended
             if missed or adopted:  # or fewer than none, where another job of the group has brought the fold further
-                events = [recorded_from(row) for row in connection.rows(READ_ALL, (reached, -1))]
+                events = page_of(connection.rows(READ_ALL, (reached, -1))).whole()
             if missed > 0:
                 self._fold_missed(name, fold, events)
             elif events:
@@ -227,7 +227,7 @@ class Writer:
             while behind:
                 with connection.transaction():
                     reached = self._reached(name)
-                    events = [recorded_from(row) for row in connection.rows(READ_ALL, (reached, CATCH_UP))]
+                    events = page_of(connection.rows(READ_ALL, (reached, CATCH_UP))).whole()
                     behind = bool(events)
                     if events:
                         self._fold_missed(name, fold, events)
