@@ -12,7 +12,10 @@ from twofold.store import Store
 pytest.register_assert_rewrite("twofold.testing")  # a failed check shows what it compared
 
 # Only after that, or pytest could not rewrite them.
+from terminals import terminal  # noqa: E402
 from twofold.testing import fixtures  # noqa: E402
+
+__all__ = ["terminal"]
 
 # A slow machine is no fault of the code: nothing here is a timed test.
 settings.register_profile("twofold", deadline=None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from stat import S_ISREG
@@ -57,6 +58,43 @@ async def connect(url: str, *, create: bool = True) -> AsyncGenerator[Store]:
                 yield postgres
         case _:
             raise StoreRefused(f"no store has the URL {url!r}; there are: {KINDS}")
+
+
+def file_of(url: str) -> str | None:
+    """The file in which the store that the URL names is kept whole; None where it is kept in no file of ours."""
+    scheme, _, rest = url.partition(":")
+    return rest.removeprefix("///") if scheme == "sqlite" and rest.startswith("///") else None
+
+
+async def copy_file(source: str, target: str, on_pages: Callable[[int, int], None]) -> None:
+    """Copy a store's file as it is at one moment, with its views and all else; who writes it need not wait.
+
+    The target must not be there. `on_pages` is told how many pages are done, of how many. Raises StoreRefused.
+    """
+    from twofold.stores.sqlite import files
+
+    _must_exist(source)
+    await asyncio.to_thread(files.copy_file, source, target, on_pages)
+
+
+async def put_in_place(new: str, old: str, *, renewed: bool = False) -> None:
+    """Give a store's file the name of another, on stable storage before this returns; the other may be missing.
+
+    With `renewed` its log gets an id of its own: it will not go on as the one that it was copied from. Raises
+    StoreRefused where the other is no store, or a process has it open.
+    """
+    from twofold.stores.sqlite import files
+
+    if renewed:
+        await asyncio.to_thread(files.give_new_id, new)
+    await asyncio.to_thread(files.put_in_place, new, old)
+
+
+async def remove_file(path: str) -> None:
+    """Remove a store's file, with all that is kept beside it, if it is there."""
+    from twofold.stores.sqlite import files
+
+    await asyncio.to_thread(files.remove, path)
 
 
 def _must_exist(path: str) -> None:

@@ -12,6 +12,7 @@ from twofold.claims import Claims, Held, partition, subscription
 from twofold.errors import EventUnreadable
 from twofold.follower import PAGE
 from twofold.parked import Parked
+from twofold.sql import Fetch
 from twofold.store import Store
 from twofold.subscription import LEASE_SECONDS
 from twofold.views import BUILD, Views, identity
@@ -50,6 +51,8 @@ class Status(NamedTuple):
 
 
 _SUBSCRIPTIONS = sa.select(subscription.c.name, subscription.c.paused).order_by(subscription.c.name)
+_CHECKPOINTS = "select name, position from checkpoint"
+_FURTHEST = "select name, max(position) from subscription_partition group by name"
 _PARTS = sa.select(*partition.c).order_by(partition.c.name, partition.c.partition)
 
 
@@ -74,6 +77,16 @@ async def overview(store: Store, views: Views | None = None) -> list[Status]:
         position = await store.checkpoint(identity(view)) or 0
         found.append(await _status(store, identity(view), State.FOLLOWING, position, head, inline=True))
     return found
+
+
+async def ahead_of_log(store: Store) -> dict[str, int]:
+    """The folds that have passed the head of the log, and their positions.
+
+    There are none, unless the log was restored from an older backup, or is not the one that they have folded.
+    """
+    found = [row for query in (_CHECKPOINTS, _FURTHEST) for row in await store.rows(Fetch(query))]
+    head = await store.head()  # after them: meanwhile it only rises
+    return {name: position for name, position in sorted(found) if position > head}
 
 
 async def _status(

@@ -76,6 +76,36 @@ def copy_store(
     raise typer.Exit(0 if asyncio.run(copy_log(source, target, json=json)) else 1)
 
 
+@app.command("backup")
+def back_up_store(
+    *,
+    source: Annotated[str, typer.Argument(metavar="STORE", help="The store to keep: sqlite:///path.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file that is made.")],
+    force: Annotated[bool, typer.Option("--force", help="Put it in the place of a file that is there.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Keep a store in one file while it is in use: as it is at one moment, and checked event by event."""
+    from twofold.cli.backup import back_up
+
+    asyncio.run(back_up(source, file, force=force, json=json))
+
+
+@app.command("restore")
+def restore_store(
+    *,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What `backup` made.")],
+    target: Annotated[str, typer.Argument(metavar="STORE", help="The store to make: sqlite:///path.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Put it in the place of a SQLite store that is there and not in use.")
+    ] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Make a store of what `backup` kept, and check it event by event."""
+    from twofold.cli.backup import restore
+
+    asyncio.run(restore(file, target, force=force, json=json))
+
+
 @app.command("new")
 def new(
     *,

@@ -6,7 +6,7 @@ at a power cut; with NORMAL it lost a tenth of what had been acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from time import monotonic, sleep
@@ -33,6 +33,7 @@ APPLICATION_ID = 0x2F01D  # marks a file as ours, in SQLite's own header field
 SCHEMAS = ("schema.sql", "schema_2.sql", "schema_3.sql")  # the n-th script brings a file from schema n to n + 1
 BUSY_MILLISECONDS = 5_000  # how long to wait for another process before saying StoreBusy
 CACHE_KIBIBYTES = 32_768  # SQLite's default of 2 MiB costs the writer more than anything else
+COPIED_PAGES = 4_096  # between two looks at how far a copy has come
 JOURNAL_BYTES = 64 * 2**20  # to which a write-ahead log shrinks again that has grown behind a long read
 
 UNBINDABLE = (OverflowError, TypeError, UnicodeEncodeError)  # what apsw raises for a parameter that SQLite cannot take
@@ -226,6 +227,30 @@ class Connection:
         with copy._raw.backup("main", self._raw, "main") as backup:
             backup.step()
         return copy
+
+    def copy_to(self, path: str, on_pages: Callable[[int, int], None]) -> None:
+        """The whole database as it is now, in a file that is made. Others may write meanwhile: a read transaction is
+        kept open, or each page that they change would begin the copy anew."""
+        self.run("begin")
+        self.get("select count(*) from sqlite_schema")  # it is the first read that fixes what the transaction sees
+        copy = Connection(path)
+        try:
+            with copy._raw.backup("main", self._raw, "main") as backup:
+                while not backup.done:
+                    backup.step(COPIED_PAGES)
+                    on_pages(backup.page_count - backup.remaining, backup.page_count)
+        finally:
+            copy.close()
+            self.roll_back()
+
+    def is_alone(self) -> bool:
+        """Whether nobody else has the file open: only then can it leave the write-ahead log, which a store returns to
+        when it opens the file."""
+        try:
+            mode: str = self._raw.pragma("journal_mode", "delete")
+        except apsw.BusyError:
+            return False
+        return mode == "delete"
 
     def close(self) -> None:
         """Close it; the last one to be closed folds the write-ahead log into the file."""
