@@ -7,7 +7,7 @@ either meets a fault or becomes a command that says exactly what was sent.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
@@ -20,6 +20,8 @@ from order_samples import DIGITS, body, item, read_json, recorded
 from orders import requests
 from orders.domain import CancelOrder, CreateOrder, OrderCreated, Status, UpdateOrderStatus, codec, order
 from twofold import Fault, Metadata, ValidationFailed
+from twofold.http.problems import Problem
+from twofold.http.requests import parse_json
 
 STATUS_SENTENCE = "Status must be one of: pending, confirmed, shipped, delivered, cancelled"
 
@@ -472,6 +474,12 @@ def stored_and_read(event: OrderCreated) -> object:
     return codec.decode(recorded(new.type, new.schema, new.data)).data
 
 
+VALID_UPDATE = st.fixed_dictionaries(
+    {"status": st.sampled_from([status.value for status in Status])},
+    optional={"reason": st.none() | st.text("r ", max_size=9)},
+)
+
+
 @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(ANY_JSON | nearly_valid(VALID_BODY), st.sampled_from(list(DIGITS)))
 @example({**body(), "items": [item(quantity=Decimal("1e1000000"))]}, "USD")
@@ -486,6 +494,59 @@ def test_any_json_is_refused_with_a_fault_or_is_exactly_the_order_that_was_sent(
         (event,) = order.decide(command, order.initial)
         assert isinstance(event, OrderCreated)
         assert stored_and_read(event) == event
+
+
+@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@given(ANY_JSON | nearly_valid(VALID_BODY) | VALID_BODY, st.sampled_from(list(DIGITS)), st.booleans())
+@example({**body(), "items": [item(price="1e0")]}, "USD", True)
+@example({**body(), "items": [item(price=" 1_0")]}, "USD", True)
+@example({**body(), "items": [item(quantity=Decimal("2.0"))]}, "USD", True)
+@example({**body(), "items": [item(price=999_999_999, quantity=2)]}, "USD", True)
+def test_the_short_way_of_a_plain_order_leads_to_the_same(sent: object, currency: str, numbers: bool) -> None:
+    text = msgspec.json.Encoder(decimal_format="number" if numbers else "string").encode(replaced_surrogates(sent))
+    assert_same(
+        lambda: requests.read_order("1", text, currency),
+        lambda: requests.create_order("1", parse_json(text), currency),
+    )
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.sampled_from(["1", "", "\0"]) | ANY_TEXT, ANY_JSON | nearly_valid(VALID_UPDATE) | VALID_UPDATE)
+def test_the_short_way_of_a_plain_change_leads_to_the_same(order_id: str, sent: object) -> None:
+    text = msgspec.json.encode(replaced_surrogates(sent))
+    assert_same(
+        lambda: requests.read_change(order_id, text), lambda: requests.update_status(order_id, parse_json(text))
+    )
+
+
+def assert_same(*ways: Callable[[], CreateOrder | UpdateOrderStatus]) -> None:
+    """All ways make the same command, or find the same faults."""
+    first, *others = (outcome_of(way) for way in ways)
+    assert all(repr(other) == repr(first) for other in others)  # repr: 1.0 is not 1.00 here
+
+
+def outcome_of(way: Callable[[], object]) -> object:
+    """What it makes, or what it finds wrong."""
+    try:
+        return way()
+    except ValidationFailed as refused:
+        return refused.faults
+    except Problem as problem:
+        return problem.error
+
+
+def replaced_surrogates(sent: object) -> object:
+    """The value without half surrogate pairs: no text in UTF-8 has them."""
+    match sent:
+        case str():
+            return sent.encode(errors="replace").decode()
+        case dict():
+            fields = cast("dict[str, object]", sent)
+            return {str(replaced_surrogates(name)): replaced_surrogates(value) for name, value in fields.items()}
+        case list():
+            return [replaced_surrogates(value) for value in cast("list[object]", sent)]
+        case _:
+            return sent
 
 
 def assert_says(command: CreateOrder, sent: dict[str, Any], currency: str) -> None:
@@ -525,12 +586,6 @@ def test_amounts_sent_as_numbers_and_as_texts_are_equal(sent: dict[str, Any]) ->
     as_texts = requests.create_order("1", read_json(encode({**sent, "items": texts})), "USD")
     as_numbers = requests.create_order("1", read_json(encode({**sent, "items": numbers})), "USD")
     assert as_texts == as_numbers == requests.create_order("1", sent, "USD")
-
-
-VALID_UPDATE = st.fixed_dictionaries(
-    {"status": st.sampled_from([status.value for status in Status])},
-    optional={"reason": st.none() | st.text("r ", max_size=9)},
-)
 
 
 @settings(deadline=None, max_examples=200)

@@ -124,6 +124,10 @@ class CreateOrder(msgspec.Struct, Command[Receipt], frozen=True):
 
     def faults(self) -> Sequence[Fault]:
         """What is wrong with the command in itself."""
+        if validation.is_plain_order(
+            self.customer_id, self.items, self.shipping_address, self.currency
+        ) and validation.is_plain_text(self.order_id, validation.MAX_ID):
+            return []
         items = [
             {"productId": i.product_id, "productName": i.product_name, "quantity": i.quantity, "price": i.price}
             for i in self.items
@@ -142,6 +146,12 @@ class UpdateOrderStatus(msgspec.Struct, Command[Receipt], frozen=True):
 
     def faults(self) -> Sequence[Fault]:
         """What is wrong with the command in itself."""
+        if (
+            self.reason is None
+            and type(self.status) is Status
+            and validation.is_plain_text(self.order_id, validation.MAX_ID)
+        ):
+            return []
         body = {"status": self.status, "reason": self.reason}
         return validation.update_status(self.order_id, body, tuple(Status))
 

@@ -34,6 +34,7 @@ from twofold.http.exchange import Request, Response
 from twofold.http.problems import PreconditionFailed, Problem
 from twofold.http.requests import (
     Parameters,
+    check_json,
     entity_tag,
     matches_none_of,
     read_body,
@@ -76,7 +77,7 @@ class OrdersApi:
     async def create_order(self, request: Request) -> Response:
         """POST /orders."""
         body = await read_body(request, limit=self._settings.max_body)
-        command = requests.create_order(str(uuid7()), read_json(request, body), self._settings.currency)
+        command = requests.read_order(str(uuid7()), check_json(request, body), self._settings.currency)
 
         def created(receipt: Receipt) -> Response:
             order_id = orders.id_in(receipt.stream)  # of the first such request, if this one repeats it
@@ -91,7 +92,7 @@ class OrdersApi:
     async def update_status(self, request: Request) -> Response:
         """PATCH /orders/{orderId}/status."""
         body = await read_body(request, limit=self._settings.max_body)
-        command = requests.update_status(request.path_params["orderId"], read_json(request, body))
+        command = requests.read_change(request.path_params["orderId"], check_json(request, body))
         return await self._change(request, body, command, command.status)
 
     async def cancel_order(self, request: Request) -> Response:

@@ -25,8 +25,13 @@ def digits(currency: str) -> int:
 
 def exact(amount: Decimal, currency: str) -> Decimal | None:
     """The amount with the digits of its currency; None if it has more of them than the currency knows."""
-    rounded = amount.quantize(_QUANTA[digits(currency)])
-    return rounded if rounded == amount else None
+    written = rounded(amount, currency)
+    return written if written == amount else None
+
+
+def rounded(amount: Decimal, currency: str) -> Decimal:
+    """The amount with the digits of its currency. Of one that is `exact`, nothing is lost."""
+    return amount.quantize(_QUANTA[digits(currency)])
 
 
 def minor_units(amount: Decimal, currency: str) -> int:

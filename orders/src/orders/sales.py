@@ -64,7 +64,7 @@ class Sale(msgspec.Struct, frozen=True, array_like=True):
     @property
     def total(self) -> int:
         """The order's amount, in minor units."""
-        return sum(revenue for *_, revenue in self.products)
+        return sum([product[3] for product in self.products])
 
 
 _encode = msgspec.json.Encoder().encode
@@ -129,8 +129,9 @@ class _Sums:
 
     def count(self, sale: Sale, *, orders: int, sign: int) -> None:
         """Add so many orders, and the sale's revenue with this sign, to its day, customer and products."""
-        self._add(by_day, (sale.currency, sale.day), orders, sign * sale.total)
-        self._add(by_customer, (sale.currency, sale.customer_id), orders, sign * sale.total)
+        revenue = sign * sale.total
+        self._add(by_day, (sale.currency, sale.day), orders, revenue)
+        self._add(by_customer, (sale.currency, sale.customer_id), orders, revenue)
         for product_id, name, quantity, revenue in sale.products:
             self._add(by_product, (sale.currency, product_id), sign * quantity, sign * revenue)
             if name and sign > 0:  # a product has the name of its last order, not of one called off later
@@ -141,9 +142,12 @@ class _Sums:
         self._add(by_status, (sale.currency, sale.status), sign, sign * sale.total)
 
     def _add(self, table: sa.Table, key: tuple[str, str], count: int, revenue: int) -> None:
-        sums = self._added[table].setdefault(key, [0, 0])
-        sums[0] += count
-        sums[1] += revenue
+        sums = self._added[table].get(key)
+        if sums is None:
+            self._added[table][key] = [count, revenue]
+        else:
+            sums[0] += count
+            sums[1] += revenue
 
     def steps(self) -> Generator[Step, list[Row], None]:
         """The upserts."""

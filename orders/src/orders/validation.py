@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from decimal import Decimal
-from typing import cast
+from typing import Protocol, cast
 
 from orders import money
 from twofold import Fault
@@ -32,6 +32,20 @@ Body = Mapping[str, object]
 _ORDER = frozenset({"customerId", "items", "shippingAddress"})
 _ITEM = frozenset({"productId", "productName", "quantity", "price"})
 
+
+class PlainItem(Protocol):
+    """What an item says, in the types that it has if it is plain."""
+
+    @property
+    def product_id(self) -> str: ...
+    @property
+    def product_name(self) -> str | None: ...
+    @property
+    def quantity(self) -> int: ...
+    @property
+    def price(self) -> Decimal: ...
+
+
 _NOT_AN_OBJECT = Fault("The body must be a JSON object", "", "type")
 
 
@@ -46,6 +60,22 @@ def create_order(body: object, currency: str) -> list[Fault]:
         *_address(fields.get("shippingAddress")),
         *_unknown(fields, _ORDER),
     ]
+
+
+def is_plain_order(customer_id: str, items: Sequence[PlainItem], address: object, currency: str) -> bool:
+    """Whether an order is as nearly all are, with no fault for sure: that is known sooner than each fault is sought.
+
+    What is not plain may be faultless all the same; `create_order` tells.
+    """
+    if not (is_plain_text(customer_id, MAX_ID) and 0 < len(items) <= MAX_ITEMS and is_plain_address(address)):
+        return False
+    total: Decimal | int = 0
+    for item in items:
+        quantity, price = item.quantity, item.price
+        if not is_plain_item(item.product_id, item.product_name, quantity, price, currency):
+            return False
+        total += price * quantity
+    return total <= money.LARGEST
 
 
 def update_status(order_id: object, body: object, statuses: Sequence[str]) -> list[Fault]:
@@ -141,16 +171,19 @@ def _item(number: int, item: object, fields: Body, currency: str) -> Iterator[Fa
 
 def _is_plain(item: Body, currency: str) -> bool:
     """Whether an item is as nearly all are, with no fault in it: that is known sooner than each fault is looked for."""
-    id, name = item.get("productId"), item.get("productName")
-    quantity, price = item.get("quantity"), item.get("price")
+    return len(item) == len(_ITEM) and is_plain_item(
+        item.get("productId"), item.get("productName"), item.get("quantity"), item.get("price"), currency
+    )
+
+
+def is_plain_item(id: object, name: object, quantity: object, price: object, currency: str) -> bool:
+    """Whether an item of these values has no fault for sure; an item that has none may still be out of the plain."""
     return (
         isinstance(id, str)
-        and isinstance(name, str)
+        and (name is None or (isinstance(name, str) and is_plain_text(name, MAX_NAME)))
         and type(quantity) is int  # which True is not
         and isinstance(price, Decimal)
-        and len(item) == len(_ITEM)
-        and _is_plain_text(id, MAX_ID)
-        and _is_plain_text(name, MAX_NAME)
+        and is_plain_text(id, MAX_ID)
         and 1 <= quantity <= MAX_QUANTITY
         and price.is_finite()
         and 0 < price <= money.LARGEST
@@ -158,7 +191,8 @@ def _is_plain(item: Body, currency: str) -> bool:
     )
 
 
-def _is_plain_text(text: str, longest: int) -> bool:
+def is_plain_text(text: str, longest: int) -> bool:
+    """Whether a text says something on one line, within its length and without control characters."""
     return len(text) <= longest and text.isprintable() and not text.isspace() and text != ""
 
 
@@ -199,18 +233,11 @@ def _address(address: object) -> Iterator[Fault]:
         yield Fault(f"{label} is required", path, "required")
     elif not isinstance(address, Mapping):
         yield Fault(f"{label} must be an object or a text", path, "type")
-    else:
-        lines = cast("Body", address)
+    elif not is_plain_address(lines := cast("Body", address)):
         if len(lines) > MAX_ADDRESS_LINES:
             yield Fault(f"{label} must have at most {MAX_ADDRESS_LINES} lines", path, "too_many")
             return
         for name, line in lines.items():
-            if (
-                isinstance(line, str)
-                and _is_plain_text(line, MAX_ADDRESS_LINE)
-                and _is_plain_text(name, MAX_ADDRESS_NAME)
-            ):
-                continue
             if len(name) > MAX_ADDRESS_NAME or _CONTROL.search(name):
                 yield Fault(f"{label}: the name of a line is not valid", path, "name")
             elif line is None:
@@ -219,6 +246,21 @@ def _address(address: object) -> Iterator[Fault]:
                 yield from _text(line, f"{label}: {name}", f"{path}.{name}", MAX_ADDRESS_LINE)
         if all(isinstance(line, str) and not line.strip() for line in lines.values()):
             yield Fault(f"{label} is required", path, "required")
+
+
+def is_plain_address(address: object) -> bool:
+    """Whether an address has no fault for sure."""
+    if isinstance(address, str):
+        return is_plain_text(address, MAX_ADDRESS_LINE)
+    lines = _object(address)
+    if lines is None or not 0 < len(lines) <= MAX_ADDRESS_LINES:
+        return False
+    for name, line in lines.items():
+        if not isinstance(line, str) or not is_plain_text(line, MAX_ADDRESS_LINE):
+            return False
+        if not is_plain_text(name, MAX_ADDRESS_NAME):
+            return False
+    return True
 
 
 def _status(status: object, statuses: Sequence[str]) -> Iterator[Fault]:

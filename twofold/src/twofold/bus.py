@@ -62,10 +62,7 @@ class _Bus:
 
 
 def _around(middleware: Middleware, call_next: Next[Any]) -> Next[Any]:
-    async def call(message: object, metadata: Metadata) -> Any:
-        return await middleware(message, metadata, call_next)
-
-    return call
+    return lambda message, metadata: middleware(message, metadata, call_next)
 
 
 class CommandBus(_Bus):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from types import TracebackType
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 TICK_SECONDS = 0.1
 
@@ -79,11 +79,17 @@ class _Clock:
 
 
 _clocks: WeakKeyDictionary[asyncio.AbstractEventLoop, _Clock] = WeakKeyDictionary()
+_latest: list[tuple[ReferenceType[asyncio.AbstractEventLoop], _Clock]] = []  # as a rule there is one loop
 
 
 def _clock() -> _Clock:
     loop = asyncio.get_running_loop()
-    clock = _clocks.get(loop)
-    if clock is None:
-        clock = _clocks[loop] = _Clock()
-    return clock
+    if _latest:
+        known, clock = _latest[0]
+        if known() is loop:
+            return clock
+    found = _clocks.get(loop)
+    if found is None:
+        found = _clocks[loop] = _Clock()
+    _latest[:] = [(ref(loop), found)]
+    return found
