@@ -15,6 +15,7 @@ from orders.sales import sales
 from orders.settings import Lifecycle
 from twofold import CommandBus, Metadata, QueryBus, Receipt, Store
 from twofold.connect import connect
+from twofold.metrics import Metrics, counting
 from twofold.middleware import correlation, logging, timeout, validation
 from twofold.model import Deciding, Model
 from twofold.running import running
@@ -44,6 +45,7 @@ class OrderService:
     watermarks: Watermarks
     commands: CommandBus
     queries: QueryBus
+    metrics: Metrics
 
 
 @asynccontextmanager
@@ -53,12 +55,15 @@ async def open_service(
     lifecycle: Lifecycle | None = None,
     command_seconds: float = 30.0,
     lease_seconds: float = LEASE_SECONDS,
+    process: str = "1",
     on_progress: OnProgress = lambda _view, _progress: None,
 ) -> AsyncGenerator[OrderService]:
     """The service over the store that the URL names; inline views that have missed events are caught up first.
 
     Where several processes write at once (PostgreSQL) views are subscribed unless `lifecycle` says otherwise: inline
-    they would be folded under the lock that all appends share. Raises StoreRefused, LifecycleRefused.
+    they would be folded under the lock that all appends share. `process` names this one in its metrics.
+
+    Raises StoreRefused, LifecycleRefused.
     """
     async with connect(url) as store:
         if lifecycle is None:
@@ -69,8 +74,11 @@ async def open_service(
             views = Views(store, subscribed=VIEWS, partitions=PARTITIONS)
         await views.start(on_progress)
         watermarks = Watermarks(views)
-        async with running(views, lease_seconds=lease_seconds, on_advance=watermarks.advanced, on_progress=on_progress):
-            yield OrderService(store, views, watermarks, _commands(store, command_seconds), _queries(store, views))
+        metrics = Metrics(store.statistics, process=process)
+        commands, queries = _commands(store, metrics, command_seconds), _queries(store, views, metrics)
+        keeping = running(views, lease_seconds=lease_seconds, on_advance=watermarks.advanced, on_progress=on_progress)
+        async with keeping, metrics.sampling():
+            yield OrderService(store, views, watermarks, commands, queries, metrics)
 
 
 @asynccontextmanager
@@ -83,8 +91,8 @@ async def open_views(url: str) -> AsyncGenerator[Views]:
         yield await Views.found(store, VIEWS, partitions=PARTITIONS)
 
 
-def _commands(store: Store, seconds: float) -> CommandBus:
-    bus = CommandBus([correlation, logging, timeout(seconds), validation])
+def _commands(store: Store, metrics: Metrics, seconds: float) -> CommandBus:
+    bus = CommandBus([correlation, logging, counting(metrics.commands), timeout(seconds), validation])
 
     @bus.handles(CreateOrder)
     async def create_order(command: CreateOrder, metadata: Metadata) -> Receipt:
@@ -102,7 +110,7 @@ def _commands(store: Store, seconds: float) -> CommandBus:
     return bus
 
 
-def _queries(store: Store, views: Views) -> QueryBus:
-    bus = QueryBus([correlation, logging])
+def _queries(store: Store, views: Views, metrics: Metrics) -> QueryBus:
+    bus = QueryBus([correlation, logging, counting(metrics.queries)])
     Answers(store, views).register(bus)
     return bus

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 
 from orders.app import OrderService
@@ -15,6 +16,9 @@ from twofold.console import site
 from twofold.console.visits import Console
 from twofold.http import openapi, pages, projections
 from twofold.http.application import Application
+from twofold.http.metrics import metrics_route
+from twofold.http.serve import is_loopback
+from twofold.metrics import numbers
 
 TITLE = "Orders"
 DESCRIPTION = "An e-commerce order service: CQRS and event sourcing on Twofold."
@@ -27,10 +31,11 @@ def application(
 
     Who has to end open streams gives the `live` part and the `console`, to close them.
     """
-    console = console or operators(service, settings)
+    live, console = live or LiveOrders(service), console or operators(service, settings)
+    service.metrics.watch_streams(lambda: live.open + console.streams.open)
     operator = projections.ProjectionsApi(service.views, console.access)
     served = [
-        *operations(OrdersApi(service, settings), live or LiveOrders(service)),
+        *operations(OrdersApi(service, settings), live),
         *projections.operations(operator),
     ]
     description = openapi.document(
@@ -39,4 +44,6 @@ def application(
     routes = [*openapi.routes(served), *pages.health(service.store.check), *pages.documentation(description)]
     if is_served(console, settings):
         routes += site.routes(console)
-    return Application(routes, explain)
+    if is_loopback(settings.host) if settings.metrics is None else settings.metrics:
+        routes.append(metrics_route(partial(numbers, service.metrics, service.views)))
+    return Application(routes, explain, service.metrics.requests)

@@ -96,6 +96,15 @@ def serve(
     processes: Annotated[
         int, typer.Option(envvar="TWOFOLD_PROCESSES", metavar="NUMBER", help="How many processes serve the port.")
     ] = DEFAULTS.processes,
+    metrics: Annotated[
+        bool | None,
+        typer.Option(
+            "--metrics/--no-metrics",
+            envvar="TWOFOLD_METRICS",
+            show_default="only on loopback",
+            help="Whether to serve /metrics, to whoever reaches the port.",
+        ),
+    ] = DEFAULTS.metrics,
     stop_seconds: Annotated[
         int,
         typer.Option(
@@ -130,6 +139,7 @@ def serve(
         lease_seconds=lease_seconds,
         view_seconds=view_seconds,
         processes=processes,
+        metrics=metrics,
         stop_seconds=stop_seconds,
         console=console,
         console_logins=console_logins or None,

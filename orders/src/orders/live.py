@@ -53,6 +53,11 @@ class LiveOrders:
         self._parked = Parked(service.store)
         self._customers: OrderedDict[str, str] = OrderedDict()
 
+    @property
+    def open(self) -> int:
+        """How many clients listen now."""
+        return self._streams.open
+
     def close(self) -> None:
         """End all feeds: the service stops."""
         self._streams.close()

@@ -43,10 +43,10 @@ def serve(settings: Settings) -> int:
         )
 
 
-def serve_here(settings: Settings) -> int:
-    """Serve in this process, whatever the settings say of others; see `serve`."""
+def serve_here(settings: Settings, process: str = "1") -> int:
+    """Serve in this process, whatever the settings say of others, under this name in the metrics; see `serve`."""
     _log_to_stderr()
-    return uvloop.run(_serve(settings))
+    return uvloop.run(_serve(settings, process))
 
 
 def _log_to_stderr() -> None:
@@ -54,12 +54,13 @@ def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=line)
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, process: str) -> int:
     opening = open_service(
         settings.store,
         lifecycle=settings.views,
         command_seconds=settings.command_seconds,
         lease_seconds=settings.lease_seconds,
+        process=process,
         on_progress=_log_progress,
     )
     async with opening as service:

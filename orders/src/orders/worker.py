@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from orders.serve import serve_here
 from orders.settings import Settings
 from twofold.cli.terminal import complain
 from twofold.errors import StoreRefused, TwofoldError
-from twofold.http.processes import LATE_SECONDS, stop_with_parent
+from twofold.http.processes import LATE_SECONDS, PROCESS, stop_with_parent
 
 
 def main() -> int:
@@ -16,7 +17,7 @@ def main() -> int:
     settings = Settings.load()
     stop_with_parent(settings.stop_seconds + LATE_SECONDS)
     try:
-        return serve_here(settings)
+        return serve_here(settings, os.environ[PROCESS])
     except TwofoldError as error:
         complain(str(error))
         return 2 if isinstance(error, StoreRefused) else 1

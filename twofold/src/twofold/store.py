@@ -19,6 +19,7 @@ from twofold.events import NewEvent, Receipt, Recorded
 from twofold.looking_back import InspectionStore
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
+from twofold.statistics import AppendStatistics
 
 T = TypeVar("T")
 
@@ -76,6 +77,11 @@ class EventStore(Protocol):
     @property
     def id(self) -> UUID:
         """The log's own id, made with it: positions of two logs do not compare."""
+        ...
+
+    @property
+    def statistics(self) -> AppendStatistics:
+        """What was appended through this store object, in numbers: each process has its own."""
         ...
 
     async def append(

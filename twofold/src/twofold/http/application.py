@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from time import perf_counter
 from typing import NamedTuple
 
 from twofold.errors import StoreUnavailable
 from twofold.http.exchange import NO_PARAMETERS, Receive, Request, Response, Scope, Send
 from twofold.http.problems import Explain, Problem, problem_of
+from twofold.statistics import Timings
 
 log = logging.getLogger("twofold.http")
 
@@ -32,26 +34,36 @@ class Route(NamedTuple):
 
 _KINDS = {"": "[^/]+", ":int": "[0-9]+", ":path": ".*"}
 _PARAMETER = re.compile(r"\{(\w+)(:int|:path)?\}")
+_CLASSES = ("", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 class Application:
     """Routes as an ASGI application."""
 
-    def __init__(self, routes: Iterable[Route], explain: Explain = lambda _error: None) -> None:
-        """`explain` tells what problems the domain's own errors are."""
+    def __init__(
+        self, routes: Iterable[Route], explain: Explain = lambda _error: None, timings: Timings | None = None
+    ) -> None:
+        """`explain` tells what problems the domain's own errors are.
+
+        In `timings` requests are counted by method, route and class of status, with what it took to have the answer.
+        """
         self._explain = explain
-        self._fixed: dict[str, dict[str, Handler]] = {}
-        patterns: dict[str, dict[str, Handler]] = {}
+        self._timings = timings or Timings()
+        self._fixed: dict[str, dict[str, Route]] = {}
+        patterns: dict[str, dict[str, Route]] = {}
         for route in routes:
             known = patterns if "{" in route.path else self._fixed
-            known.setdefault(route.path, {})[route.method] = route.handler
+            known.setdefault(route.path, {})[route.method] = route
         self._patterns = [(_pattern(path), methods) for path, methods in patterns.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3."""
         match scope["type"]:
             case "http":
-                response = await self._answer(Request(scope, receive))
+                began = perf_counter()
+                request = Request(scope, receive)
+                response = await self._answer(request)
+                self._count(request, response.status, perf_counter() - began)
                 await response.send(scope, receive, send)
             case "lifespan":  # whoever serves it has opened all that it needs, and closes it
                 for stage in ("startup", "shutdown"):
@@ -59,6 +71,11 @@ class Application:
                     await send({"type": f"lifespan.{stage}.complete"})
             case _:
                 await send({"type": "websocket.close"})
+
+    def _count(self, request: Request, status: int, seconds: float) -> None:
+        """Count a request. Methods and paths that we do not know are anybody's: they have one name together."""
+        names = (request.method, request.route) if request.route else ("unknown", "unknown")
+        self._timings.add((*names, _CLASSES[status // 100]), seconds)
 
     async def _answer(self, request: Request) -> Response:
         try:
@@ -69,13 +86,14 @@ class Application:
     def _handler(self, request: Request) -> Handler:
         """The handler; raises a Problem if there is none. A HEAD is answered as the GET."""
         methods, request.path_params = self._methods(request.path)
-        handler = methods.get("GET" if request.method == "HEAD" else request.method)
-        if handler is None:
+        route = methods.get("GET" if request.method == "HEAD" else request.method)
+        if route is None:
             allowed = ", ".join(sorted({*methods, *(("HEAD",) if "GET" in methods else ())}))
             raise Problem(405, "http", "This method is not allowed here", headers={"Allow": allowed})
-        return handler
+        request.route = route.path
+        return route.handler
 
-    def _methods(self, path: str) -> tuple[Mapping[str, Handler], Mapping[str, str]]:
+    def _methods(self, path: str) -> tuple[Mapping[str, Route], Mapping[str, str]]:
         fixed = self._fixed.get(path)
         if fixed is not None:
             return fixed, NO_PARAMETERS

@@ -47,9 +47,12 @@ class Headers:
 
 
 class Request:
-    """A request. `path` is decoded and begins behind `root`, the prefix under which the application is mounted."""
+    """A request. `path` is decoded and begins behind `root`, the prefix under which the application is mounted.
 
-    __slots__ = ("_receive", "headers", "method", "path", "path_params", "query_string", "root")
+    `route` is the path as its route was declared; empty until one was found.
+    """
+
+    __slots__ = ("_receive", "headers", "method", "path", "path_params", "query_string", "root", "route")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
@@ -59,6 +62,7 @@ class Request:
         self.query_string: bytes = scope["query_string"]
         self.headers = Headers(scope["headers"])
         self.path_params = NO_PARAMETERS
+        self.route = ""
         self._receive = receive
 
     @property

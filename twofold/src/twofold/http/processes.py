@@ -24,6 +24,7 @@ log = logging.getLogger("twofold.http")
 
 BACK_OFF_SECONDS = (0.1, 0.5, 2.0, 5.0, 15.0)  # before a process that has died is started again
 SOUND_SECONDS = 30.0  # who lived so long has started well
+PROCESS = "TWOFOLD_PROCESS"  # the variable that tells a process its number
 LATE_SECONDS = 5.0  # beyond the time for a graceful stop, until a process is killed
 
 
@@ -53,6 +54,8 @@ async def supervise(
 
     It is 0 if all of them stopped gracefully. One that ends with a code of its own soon after its first start cannot
     run at all: then all are stopped, and its code is the answer. The command must call `stop_with_parent`.
+
+    The variable TWOFOLD_PROCESS tells each its number, from 1 on; one that is started anew has that of the one before.
     """
     supervisor = _Supervisor(command, environment, stop_seconds)
     loop = asyncio.get_running_loop()
@@ -102,7 +105,7 @@ class _Supervisor:
         failures = 0
         while not self._stopping.is_set():
             began = time.monotonic()
-            code = await self._run()
+            code = await self._run(number)
             lived = time.monotonic() - began
             if self._stopping.is_set():
                 return code
@@ -118,12 +121,12 @@ class _Supervisor:
                     await self._stopping.wait()
         return 0
 
-    async def _run(self) -> int:
+    async def _run(self, number: int) -> int:
         """Run a process to its end; its exit code, below zero for a signal."""
         child = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=PIPE,  # nothing is written: it tells the child when we are gone
-            env=self._environment,
+            env={**self._environment, PROCESS: str(number)},
             start_new_session=True,  # a Ctrl-C at the terminal comes to us only, and is passed on once
         )
         self._children.add(child)

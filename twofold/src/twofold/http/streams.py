@@ -76,6 +76,11 @@ class Streams:
         self._open = 0
         self._closing = asyncio.Event()
 
+    @property
+    def open(self) -> int:
+        """How many are open now."""
+        return self._open
+
     def close(self) -> None:
         """End all streams, and open none any more: the service stops."""
         self._closing.set()

@@ -21,6 +21,7 @@ from twofold.events import NewEvent, Receipt, Recorded, microseconds
 from twofold.looking_back import LOOKED_AT, StreamHead, StreamPage, first_half
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
+from twofold.statistics import AppendStatistics
 from twofold.store import LARGEST, Moment, Progress, Remembered, Snapshot, bounded, check_append, check_names
 from twofold.stores.reading import PagedReading
 from twofold.stores.rows import recorded_of
@@ -35,6 +36,7 @@ class MemoryStore(PagedReading):
     """A `Store` that forgets all when it is closed. Use it as an asynchronous context manager, on one event loop."""
 
     def __init__(self) -> None:
+        self.statistics = AppendStatistics()
         self._forget()
 
     def _forget(self) -> None:
@@ -102,6 +104,11 @@ class MemoryStore(PagedReading):
         idempotency: Idempotency | None = None,
     ) -> Receipt:
         """See EventStore.append."""
+        return await self.statistics.append(self._append(stream, events, expected, idempotency), len(events))
+
+    async def _append(
+        self, stream: str, events: Sequence[NewEvent], expected: int | None, idempotency: Idempotency | None
+    ) -> Receipt:
         self._check_open()
         check_append(stream, events, idempotency)
         if idempotency is not None and idempotency.key in self._answers:

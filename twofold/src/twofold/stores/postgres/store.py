@@ -18,6 +18,7 @@ from twofold.errors import OutcomeUnknown, StoreClosed, StoreRefused, StoreUnava
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
+from twofold.statistics import AppendStatistics
 from twofold.store import LARGEST, Moment, Progress, Remembered, Snapshot, bounded, check_append, check_names
 from twofold.stores.looking_back import LookingBack
 from twofold.stores.postgres import jobs
@@ -63,6 +64,7 @@ class PostgresStore(PagedReading, LookingBack):
     def __init__(self, url: str, *, create: bool = True) -> None:
         self._url = url
         self._create = create
+        self.statistics = AppendStatistics()
         self._opened: _Opened | None = None
 
     async def __aenter__(self) -> Self:
@@ -76,7 +78,7 @@ class PostgresStore(PagedReading, LookingBack):
             raise
         readers = Pool(self._url, READ, READERS)
         bell = Bell(self._url, log.channel, self.head)
-        writer = Writer(self._url, log.lock, connection, bell.ring)
+        writer = Writer(self._url, log.lock, connection, bell.ring, self.statistics)
         self._opened = _Opened(
             log, writer, bell, readers, Pool(self._url, SCAN, SCANNERS), Pool(self._url, WRITE, WORKERS)
         )
@@ -137,7 +139,7 @@ class PostgresStore(PagedReading, LookingBack):
         """See EventStore.append."""
         writer = self._open.writer
         check_append(stream, events, idempotency)
-        return await writer.submit(stream, events, expected, idempotency)
+        return await self.statistics.append(writer.submit(stream, events, expected, idempotency), len(events))
 
     async def adopt(self, events: Sequence[Recorded[bytes]]) -> None:
         """See EventStore.adopt."""

@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from time import perf_counter
 
 from twofold.errors import (
     OutcomeUnknown,
@@ -23,6 +24,7 @@ from twofold.errors import (
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fold
+from twofold.statistics import AppendStatistics
 from twofold.stores.postgres import jobs
 from twofold.stores.postgres import rows as sql
 from twofold.stores.postgres.driver import Connection, Disconnected
@@ -45,12 +47,20 @@ class _FarBehind(StoreBusy):
 class Writer:
     """The task that owns the writing connection."""
 
-    def __init__(self, url: str, lock: int, connection: Connection, on_commit: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        lock: int,
+        connection: Connection,
+        on_commit: Callable[[int], None],
+        statistics: AppendStatistics,
+    ) -> None:
         """`on_commit` is called after each commit of events, with the position of the last one."""
         self._url = url
         self._lock = lock
         self._connection = connection
         self._on_commit = on_commit
+        self._statistics = statistics
         self._waiting: deque[Append] = deque()
         self._more = asyncio.Event()
         self._folds: Mapping[str, Fold] = {}
@@ -97,7 +107,10 @@ class Writer:
             while self._waiting or not self._closed:
                 self._more.clear()
                 if group := self._take():
-                    self._deliver(await self._commit(group))
+                    began = perf_counter()
+                    outcomes = await self._commit(group)
+                    self._statistics.group(len(group), perf_counter() - began)
+                    self._deliver(outcomes)
                 elif not self._waiting:
                     await self._more.wait()
         finally:  # where the loop is shut down with the store still open

@@ -20,6 +20,7 @@ from twofold.errors import StoreClosed, StoreRefused
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
+from twofold.statistics import AppendStatistics
 from twofold.store import LARGEST, Moment, Progress, Remembered, Snapshot, bounded, check_append, check_names
 from twofold.stores.looking_back import LookingBack
 from twofold.stores.reading import PagedReading
@@ -53,6 +54,7 @@ class SqliteStore(PagedReading, LookingBack):
         self._path = str(path)
         if self._path in ("", ":memory:"):
             raise StoreRefused("a SQLite store lives in a file: sqlite:///orders.db; for memory there is memory:")
+        self.statistics = AppendStatistics()
         self._opened: _Opened | None = None
         self._waiting: dict[asyncio.Future[None], int] = {}  # for a position above this
         self._polling: asyncio.TimerHandle | None = None  # set as long as somebody waits
@@ -71,7 +73,8 @@ class SqliteStore(PagedReading, LookingBack):
             if self._opened is not None:  # nobody would close the first writer any more
                 raise StoreRefused(f"this store of {self._path} is open already; make another for a second opening")
             scanner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="twofold-sqlite-scan")
-            self._opened = _Opened(id, Writer(writing, self._wake), writing, reading, scanning, scanner)
+            writer = Writer(writing, self._wake, self.statistics)
+            self._opened = _Opened(id, writer, writing, reading, scanning, scanner)
             stack.pop_all()  # all are open: from now on __aexit__ closes them
         return self
 
@@ -123,11 +126,12 @@ class SqliteStore(PagedReading, LookingBack):
         """See EventStore.append."""
         writer = self._open.writer
         check_append(stream, events, idempotency)
-        return await writer.submit(
+        appending = writer.submit(
             lambda transaction: jobs.append(transaction, stream, events, expected, idempotency),
             stream,
             events[0].metadata.message_id if events else None,
         )
+        return await self.statistics.append(appending, len(events))
 
     async def adopt(self, events: Sequence[Recorded[bytes]]) -> None:
         """See EventStore.adopt."""

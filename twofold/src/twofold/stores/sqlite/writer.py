@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from threading import Thread
+from time import perf_counter
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from twofold.errors import (
 )
 from twofold.events import Recorded, microseconds
 from twofold.sql import Fold
+from twofold.statistics import AppendStatistics
 from twofold.stores.rows import page_of
 from twofold.stores.sqlite.driver import Connection, DriverError, drive_fold, in_doubt, translate
 from twofold.stores.sqlite.rows import READ_ALL
@@ -78,10 +80,11 @@ Outcome = tuple[Job[Any], Any, BaseException | None]
 class Writer:
     """The thread that owns the writing connection."""
 
-    def __init__(self, connection: Connection, on_commit: Callable[[], None]) -> None:
+    def __init__(self, connection: Connection, on_commit: Callable[[], None], statistics: AppendStatistics) -> None:
         """`on_commit` is called on the event loop after each commit."""
         self._connection = connection
         self._on_commit = on_commit
+        self._statistics = statistics
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
         self._folds: Mapping[str, Fold] = {}
@@ -138,7 +141,10 @@ class Writer:
             open_for_more = None not in waiting
             jobs = [job for job in waiting if job is not None and not job.outcome.cancelled()]
             if jobs:
-                self._loop.call_soon_threadsafe(self._deliver, self._commit(jobs))
+                began = perf_counter()
+                outcomes = self._commit(jobs)
+                self._statistics.group(len(jobs), perf_counter() - began)
+                self._loop.call_soon_threadsafe(self._deliver, outcomes)
 
     def _commit(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
         if self._failure is not None:
