@@ -87,10 +87,3 @@ async def test_the_page_shows_every_operation_in_a_browser(server: Server, windo
         assert f'data-path="{path}"' in shown.replace("\u200b", "")
         for operation in methods.values():
             assert operation["summary"] in shown
-
-
-def test_the_root_leads_to_the_page(http: httpx.Client) -> None:
-    home = http.get("/", follow_redirects=False)
-
-    assert (home.status_code, home.headers["location"]) == (307, "docs")
-    assert http.get("/", follow_redirects=True).headers["content-type"].startswith("text/html")

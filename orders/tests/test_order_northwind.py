@@ -1,12 +1,8 @@
-"""The 830 orders of the Northwind file: none is refused, every cent is counted, a restart shows the same.
-
-The file is not part of the repository: TWOFOLD_NORTHWIND names it, or it lies in ../shared/data beside the repository.
-"""
+"""The 830 orders of the Northwind file: none is refused, every cent is counted, a restart shows the same."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
@@ -17,7 +13,8 @@ import httpx
 import pytest
 
 from commands import command, objects
-from order_samples import bring, read_json
+from northwind import FILE, lines_of
+from order_samples import bring
 from orders import requests
 from orders.app import OrderService, open_service
 from orders.domain import Status
@@ -27,17 +24,9 @@ from talking import exactly
 from twofold.connect import connect
 from twofold.verify import verify
 
-BESIDE = Path(__file__).parents[3] / "shared" / "data" / "northwind-orders.jsonl"
-FILE = Path(os.environ.get("TWOFOLD_NORTHWIND") or BESIDE)
-
 needs_the_file = pytest.mark.skipif(
     not FILE.is_file(), reason=f"the Northwind orders are not at {FILE}; TWOFOLD_NORTHWIND can name another place"
 )
-
-
-def lines_of(file: Path) -> list[dict[str, Any]]:
-    """The lines of a file."""
-    return [read_json(line) for line in file.read_bytes().splitlines()]
 
 
 def revenue(lines: Sequence[dict[str, Any]]) -> Decimal:

@@ -160,7 +160,7 @@ async def test_the_token_is_kept_from_scripts_and_other_sites() -> None:
         page = await browser.get("/shop/console/note")
 
     cookie = page.headers["set-cookie"]
-    assert cookie.startswith(f"{TOKEN_COOKIE}={token_in(page)}; Path=/shop/console; ")
+    assert cookie.startswith(f"{TOKEN_COOKIE}={token_in(page)}; Path=/shop; ")
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
 

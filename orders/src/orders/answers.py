@@ -89,6 +89,8 @@ class Answers:
 
     async def search(self, query: SearchOrders, _metadata: Metadata) -> FoundOrders:
         """A search beside the event loop: it may have to look at many rows."""
+        if query.customer_id is not None and not _possible(query.customer_id):
+            return FoundOrders([], query.limit, None)
         table, order = details.table, order_by(query.sort)
         conditions = _conditions(query)
         if query.cursor is not None:
@@ -148,6 +150,8 @@ def _conditions(query: SearchOrders) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     if query.text is not None and query.text.strip():
         conditions.append(details.matches(query.text))
+    if query.customer_id is not None:
+        conditions.append(table.c.customer_id == query.customer_id)
     if query.status is not None:
         conditions.append(table.c.status == query.status.value)
     if query.created_from is not None:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from orders.app import OrderService
 from orders.bodies import Price
+from orders.desk.pages import Desk
 from orders.http import OrdersApi, explain
 from orders.live import LiveOrders
 from orders.operations import operations
@@ -41,9 +42,13 @@ def application(
     description = openapi.document(
         TITLE, version("orders"), DESCRIPTION, served, {Price: Price.schema(settings.currency)}
     )
-    routes = [*openapi.routes(served), *pages.health(service.store.check), *pages.documentation(description)]
+    desk = not console.access.off if settings.desk is None else settings.desk
+    documentation = pages.documentation(description, home=not desk)
+    routes = [*openapi.routes(served), *pages.health(service.store.check), *documentation]
     if is_served(console, settings):
         routes += site.routes(console)
+    if desk:
+        routes += Desk(service, settings, live, console.access).routes()
     if is_loopback(settings.host) if settings.metrics is None else settings.metrics:
         routes.append(metrics_route(partial(numbers, service.metrics, service.views)))
     return Application(routes, explain, service.metrics.requests)

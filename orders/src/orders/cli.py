@@ -93,6 +93,15 @@ def serve(
             envvar="TWOFOLD_VIEW_SECONDS", metavar="SECONDS", help="How long an answer may wait for the views."
         ),
     ] = DEFAULTS.view_seconds,
+    desk: Annotated[
+        bool | None,
+        typer.Option(
+            "--desk/--no-desk",
+            envvar="TWOFOLD_DESK",
+            show_default="on loopback, or where there are logins",
+            help="Serve the order desk at /; asked for without logins, to everybody.",
+        ),
+    ] = DEFAULTS.desk,
     processes: Annotated[
         int, typer.Option(envvar="TWOFOLD_PROCESSES", metavar="NUMBER", help="How many processes serve the port.")
     ] = DEFAULTS.processes,
@@ -138,6 +147,7 @@ def serve(
         command_seconds=command_seconds,
         lease_seconds=lease_seconds,
         view_seconds=view_seconds,
+        desk=desk,
         processes=processes,
         metrics=metrics,
         stop_seconds=stop_seconds,

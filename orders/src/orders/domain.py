@@ -82,13 +82,14 @@ codec: Codec[OrderEvent] = Codec(
 
 # --- the fold -------------------------------------------------------------------------------------------------------
 
-_NEXT: Mapping[Status, frozenset[Status]] = {
+NEXT: Mapping[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.CONFIRMED, Status.CANCELLED}),
     Status.CONFIRMED: frozenset({Status.SHIPPED, Status.CANCELLED}),
     Status.SHIPPED: frozenset({Status.DELIVERED}),
     Status.DELIVERED: frozenset(),
     Status.CANCELLED: frozenset(),
 }
+"""Where an order can go on to."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -219,7 +220,7 @@ def _go_on(order_id: str, order: Order, status: Status, reason: str | None) -> S
         raise OrderNotFound(order_id)
     if order.status is status:
         return []  # said twice, done once
-    if status not in _NEXT[order.status]:
+    if status not in NEXT[order.status]:
         raise TransitionForbidden(order.status, status)
     if status is Status.CANCELLED:
         return [OrderCancelled(order.status, reason)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -12,7 +11,6 @@ from uuid_utils.compat import uuid7
 from orders import requests, validation
 from orders.app import OrderService
 from orders.bodies import Changed, Created, History, HistoryEvent
-from orders.cursors import Sort
 from orders.details import details
 from orders.domain import (
     CancelOrder,
@@ -24,8 +22,9 @@ from orders.domain import (
     codec,
     orders,
 )
-from orders.queries import GetDashboard, GetOrder, GetOrdersByCustomer, SearchOrders
+from orders.queries import GetDashboard, GetOrder, GetOrdersByCustomer
 from orders.sales import sales
+from orders.searching import DEFAULT_LIMIT, MAX_LIMIT, read_search
 from orders.settings import Settings
 from twofold import Conflict, Metadata, Receipt, TwofoldError
 from twofold.http.answers import answer_once, encode, json_response
@@ -43,8 +42,6 @@ from twofold.http.requests import (
     read_json,
 )
 
-DEFAULT_LIMIT = 20
-MAX_LIMIT = 100
 MAX_PAGE = 100_000
 MAX_VERSION = 2**31 - 1
 
@@ -216,20 +213,7 @@ class OrdersApi:
 
     async def search(self, request: Request) -> Response:
         """GET /orders."""
-        parameters = Parameters(request, ("q", "status", "from", "to", "min", "max", "sort", "cursor", "limit"))
-        query = SearchOrders(
-            text=parameters.text("q"),
-            status=parameters.choice("status", "Status", Status),
-            created_from=parameters.read("from", "From", "a date or a time (ISO 8601)", _moment),
-            created_to=parameters.read("to", "To", "a date or a time (ISO 8601)", _end_of),
-            least=parameters.amount("min", "Min"),
-            most=parameters.amount("max", "Max"),
-            sort=parameters.choice("sort", "Sort", Sort) or Sort.NEWEST,
-            limit=parameters.whole("limit", "Limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT),
-            cursor=parameters.text("cursor"),
-            currency=self._settings.currency,
-        )
-        parameters.check()
+        query = read_search(request, self._settings.currency)
         headers = {**await self._consistency.reading(request, details.name)}
         found = await self._queries.ask(query)
         if found.cursor is not None:
@@ -252,23 +236,3 @@ def _root(request: Request) -> str:
 def _link(path: str, rel: str, parameters: dict[str, object]) -> str:
     given = {name: str(value) for name, value in parameters.items() if value is not None}
     return f'<{path}?{urlencode(given)}>; rel="{rel}"'
-
-
-def _moment(text: str) -> datetime | None:
-    """A date (its beginning) or a time; UTC where it names no zone."""
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _end_of(text: str) -> datetime | None:
-    """A date (its end) or a time; UTC where it names no zone."""
-    moment = _moment(text)
-    if moment is None or len(text) > len("2026-11-23"):
-        return moment
-    try:
-        return moment + timedelta(days=1, microseconds=-1)
-    except OverflowError:
-        return None

@@ -7,6 +7,7 @@ come; from there on the log is looked through. So no change is missed, and none 
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -18,7 +19,8 @@ from orders import validation
 from orders.app import OrderService
 from orders.details import details, source
 from orders.domain import OrderCreated, OrderNotFound, codec, orders
-from orders.http import DEFAULT_LIMIT, MAX_LIMIT
+from orders.sales import sales
+from orders.searching import DEFAULT_LIMIT, MAX_LIMIT
 from twofold.errors import EventUnknown, EventUnreadable
 from twofold.events import Recorded
 from twofold.http.exchange import Request, Response
@@ -28,9 +30,11 @@ from twofold.http.streams import HEARTBEAT, HEARTBEAT_SECONDS, Streams, frame, r
 from twofold.parked import Parked
 from twofold.projection import live
 from twofold.sequences import stream_sequence
+from twofold.store import LARGEST
 from twofold.tail import Change, Feed, Tail
 from twofold.views import identity
 
+WORD_SECONDS = 1.0  # between two words that something has changed
 CUSTOMERS = 10_000  # whose order it is, kept in memory for so many orders
 MOST_MISSED = 10_000  # orders that have changed since a client was here last
 MOST_BEHIND = 20_000  # events that may be looked through because the views have not come to them
@@ -78,6 +82,33 @@ class LiveOrders:
         parameters.check()
         customer_id: str = request.path_params["customerId"]
         return await self._streams.response(partial(self._customer, customer_id, limit, read_last_event_id(request)))
+
+    async def stream_any(self, request: Request) -> Response:
+        """That orders have changed behind a position, once a second at most: for pages that show many of them."""
+        parameters = Parameters(request, ("after",))
+        after = parameters.whole("after", "After", default=None, least=0, most=LARGEST)
+        parameters.check()
+        last = read_last_event_id(request)
+        return await self._streams.response(partial(self._any, after if last is None else last))
+
+    async def _any(self, after: int | None, _stack: AsyncExitStack) -> AsyncGenerator[bytes]:
+        head = await self._store.head()
+        return self._words(head if after is None else min(after, head))
+
+    async def _words(self, position: int) -> AsyncGenerator[bytes]:
+        """A word for each second in which the log grew, told when the views have what it is about."""
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._store.wait_appended(after=position)
+            except TimeoutError:
+                yield HEARTBEAT
+                continue
+            position = await self._store.head()
+            while await self._watermarks.wait([details.name, sales.name], position, HEARTBEAT_SECONDS):
+                yield HEARTBEAT
+            yield frame(position, "changed", b"{}")
+            await asyncio.sleep(WORD_SECONDS)
 
     async def _order(self, order_id: str, after: int | None, stack: AsyncExitStack) -> AsyncGenerator[bytes]:
         """An order as it is, or each change behind a position; then each change that comes. Raises OrderNotFound."""

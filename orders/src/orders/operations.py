@@ -19,9 +19,10 @@ from orders.bodies import (
 from orders.cursors import Sort
 from orders.details import OrderView
 from orders.domain import Status
-from orders.http import DEFAULT_LIMIT, MAX_LIMIT, MAX_PAGE, MAX_VERSION, OrdersApi
+from orders.http import MAX_PAGE, MAX_VERSION, OrdersApi
 from orders.live import LiveOrders
 from orders.queries import Dashboard
+from orders.searching import DEFAULT_LIMIT, MAX_LIMIT
 from twofold.http import consistency
 from twofold.http.openapi import Operation, Parameter
 from twofold.http.requests import LONGEST_KEY, LONGEST_PARAMETER
@@ -100,6 +101,7 @@ def operations(api: OrdersApi, live: LiveOrders) -> list[Operation]:
             problems=(400, 503),
             parameters=(
                 _query("q", _TEXT, "Words, or beginnings of words, in ids, names of products and addresses."),
+                _query("customer", _TEXT, "Orders of this customer: the whole id."),
                 _query("status", _STATUS, "Orders with this status."),
                 _query("from", _DAY, "Created on or after this day or time (ISO 8601, UTC if it names no zone)."),
                 _query("to", _DAY, "Created on or before this day or time."),

@@ -69,6 +69,7 @@ class SearchOrders(msgspec.Struct, Query[FoundOrders], frozen=True):
     """
 
     text: str | None = None
+    customer_id: str | None = None
     status: Status | None = None
     created_from: datetime | None = None
     created_to: datetime | None = None

@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     command_seconds: float = 30.0  # how long a command may take before its outcome is called unknown
     lease_seconds: float = 10.0  # after which a view goes over from a process that has died
     view_seconds: float = 1.0  # how long an answer may wait for the views that it reads
+    desk: bool | None = None  # the order desk at /; by default on loopback, or where there are logins
     processes: int = 1  # that serve, behind one port
     metrics: bool | None = None  # whether to serve /metrics; by default only where none but this machine can ask
     stop_seconds: int = 20  # how long a graceful stop waits for requests that were accepted

@@ -74,7 +74,7 @@ def _failed(visit: Visit, error: Exception) -> Response:
     problem = error if isinstance(error, Problem) else problem_of(error, visit.console.explain)
     request = visit.request
     if problem.status == 401 and request.method == "GET" and "hx-request" not in request.headers:
-        return visit.leave("/login", next=request.path.removeprefix(PREFIX) + _asked(request))
+        return visit.leave("/login", next=request.path + _asked(request))
     if problem.status >= 500 and not isinstance(error, Problem):  # the path may name a person: it is not logged
         trace = None if isinstance(error, StoreUnavailable) else error
         log.error("%s failed: %s", request.method, type(error).__name__, exc_info=trace)

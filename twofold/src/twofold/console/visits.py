@@ -79,10 +79,15 @@ class Visit:
         """Whether personal fields are shown."""
         return self.visitor is not None and self.visitor.may(Role.PAYLOADS)
 
+    @property
+    def root(self) -> str:
+        """What the paths of the application begin with: where it is mounted."""
+        return quote(self.request.root)
+
     def url(self, path: str = "", **query: object) -> str:
         """The address of a page of the console; what is None is left out of its query."""
         given = {name: value for name, value in query.items() if value is not None}
-        return quote(self.request.root) + PREFIX + path + (f"?{urlencode(given)}" if given else "")
+        return self.root + PREFIX + path + (f"?{urlencode(given)}" if given else "")
 
     def same(self, **changed: object) -> str:
         """The address of this page with some of its parameters changed; what is None is left out."""

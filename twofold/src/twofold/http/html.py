@@ -131,7 +131,7 @@ class Site:
         headers = dict(_HEADERS)
         if token is None:
             token = secrets.token_urlsafe(24)
-            kept = f"Path={root or '/'}; Max-Age={_TOKEN_SECONDS}; HttpOnly; SameSite=Lax"
+            kept = f"Path={quote(request.root) or '/'}; Max-Age={_TOKEN_SECONDS}; HttpOnly; SameSite=Lax"
             headers["Set-Cookie"] = f"{TOKEN_COOKIE}={token}; {kept}"
 
         def static(name: str) -> str:

@@ -45,10 +45,10 @@ _POLICY = (
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # the version is in the name
 
 
-def documentation(openapi: bytes) -> list[Route]:
-    """Routes of /openapi.json, /docs and the files of that page; / leads there."""
+def documentation(openapi: bytes, *, home: bool = True) -> list[Route]:
+    """Routes of /openapi.json, /docs and the files of that page; / leads there if that is the application's `home`."""
 
-    async def home(_request: Request) -> Response:
+    async def lead_there(_request: Request) -> Response:
         return Response(status=307, headers={"Location": "docs"})
 
     async def document(request: Request) -> Response:
@@ -61,7 +61,7 @@ def documentation(openapi: bytes) -> list[Route]:
         return Response(_START, media_type=_text("javascript"))
 
     return [
-        Route("GET", "/", home),
+        *([Route("GET", "/", lead_there)] if home else ()),
         Route("GET", "/openapi.json", document),
         Route("GET", "/docs", page),
         Route("GET", "/docs/start.js", start),

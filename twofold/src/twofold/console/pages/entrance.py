@@ -33,7 +33,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def log_in(visit: Visit) -> Response:
-    """POST /login: a form with `name` and `password`; then to `next`, if that is a page of the console."""
+    """POST /login: a form with `name` and `password`; then to `next`, a path of the application."""
     check_same_site(visit.request)
     name, password, there = (visit.form.text(field) for field in ("name", "password", "next"))
     if not name or not password:
@@ -46,13 +46,13 @@ async def log_in(visit: Visit) -> Response:
         return response
     parts = urlsplit(there)
     ours = parts.path.startswith("/") and not parts.netloc and not there.startswith("//") and "\\" not in there
-    response = Response(status=303, headers={"Location": visit.url() + (there if ours else "")})
-    response.headers["Set-Cookie"] = visit.console.access.session_cookie(visit.request, login, visit.url())
+    response = Response(status=303, headers={"Location": visit.root + there if ours else visit.url()})
+    response.headers["Set-Cookie"] = visit.console.access.session_cookie(visit.request, login, visit.root or "/")
     return response
 
 
 async def log_out(visit: Visit) -> Response:
     """POST /logout."""
     response = visit.leave("/login")
-    response.headers["Set-Cookie"] = visit.console.access.session_cookie(visit.request, None, visit.url())
+    response.headers["Set-Cookie"] = visit.console.access.session_cookie(visit.request, None, visit.root or "/")
     return response
