@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 from uuid_utils.compat import uuid7
@@ -17,6 +16,7 @@ from orders.cursors import Sort
 from orders.desk import plots
 from orders.desk.form import ADDRESS_LINES, Draft
 from orders.desk.history import ACTIONS, Shown, shown
+from orders.desk.texts import FILTERS, segment
 from orders.details import OrderView, details
 from orders.domain import CreateOrder, OrderNotFound, Status, TransitionForbidden, UpdateOrderStatus
 from orders.http import explain
@@ -55,8 +55,7 @@ class Desk:
         self._settings = settings
         self._live = live
         self._consistency = Consistency(service.views, service.watermarks, settings.view_seconds)
-        filters = {"money": money, "moment": moment, "segment": segment}
-        self._site = Site("orders.desk", filters=filters, explain=explain)
+        self._site = Site("orders.desk", filters=FILTERS, explain=explain)
 
     def routes(self) -> list[Route]:
         """The routes of the desk: who looks must be let to see payloads, who acts to operate."""
@@ -268,21 +267,6 @@ class Desk:
             currency=self._settings.currency,
             visitor=visitor,
         )
-
-
-def money(amount: Decimal, currency: str) -> str:
-    """An amount with its currency, every digit as it is: `1,234.50 USD`, never broken into two lines."""
-    return f"{amount:,f}\N{NO-BREAK SPACE}{currency}"
-
-
-def moment(at: datetime) -> str:
-    """A time in UTC to the second, and that it is in UTC."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def segment(text: str) -> str:
-    """A text as one segment of a path."""
-    return quote(text, safe="")
 
 
 def _path(parameters: Mapping[str, str]) -> str:
