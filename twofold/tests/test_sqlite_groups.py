@@ -9,6 +9,7 @@ from threading import Event
 import pytest
 
 from twofold.errors import (
+    Conflict,
     EventIdTaken,
     ProjectionFailed,
     StoreBusy,
@@ -212,3 +213,46 @@ async def test_a_fold_that_cannot_pass_an_event_of_another_process_is_told_by_th
         known = 4
         await store.append("order-1", several(1), expected=0)
         await store.check()
+
+
+async def test_what_is_remembered_of_streams_is_given_up_where_another_process_appends(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    async with SqliteStore(path) as store, SqliteStore(path) as other:
+        await store.append("a", several(1), expected=0)
+        await other.append("a", several(1), expected=1)
+        await other.append("b", several(1), expected=0)
+        for stream, expected, actual in (("a", 1, 2), ("b", 0, 1)):
+            with pytest.raises(Conflict) as conflict:
+                await store.append(stream, several(1), expected=expected)
+            assert conflict.value.actual == actual
+        assert await store.append("b", several(2), expected=None) == Receipt("b", 3, 5)
+        assert await other.append("b", several(1), expected=3) == Receipt("b", 4, 6)
+        check_log(await whole(store))
+
+
+async def test_a_stream_that_is_wrongly_taken_for_new_disturbs_nobody(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "store.db") as store:
+        first = several(2)
+        await store.append("old", first, expected=0)
+    async with SqliteStore(tmp_path / "store.db") as store:  # it remembers nothing of it
+        async with Held(store):
+            good = [asyncio.create_task(store.append(f"good-{n}", several(2), expected=0)) for n in range(3)]
+            again = asyncio.create_task(store.append("old", several(1), expected=0))
+            repeated = asyncio.create_task(store.append("old", first, expected=0))
+            behind = asyncio.create_task(store.append("good-1", several(1), expected=2))
+            await asyncio.sleep(0)
+        assert [(await task).position for task in good] == [4, 6, 8]
+        with pytest.raises(Conflict):
+            await again
+        assert await repeated == Receipt("old", 2, 2, repeated=True)
+        assert await behind == Receipt("good-1", 3, 9)
+        check_log(await whole(store))
+
+
+async def test_nothing_is_remembered_of_what_was_rolled_back(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "store.db") as store:
+        await seen_by(store)
+        await store.append("order-1", several(1), expected=0)
+        with pytest.raises(ProjectionFailed):
+            await store.append("order-1", [happened(type="Poison")], expected=1)
+        assert await store.append("order-1", several(1), expected=1) == Receipt("order-1", 2, 2)

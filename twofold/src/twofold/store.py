@@ -17,7 +17,7 @@ import msgspec
 from twofold.errors import IdempotencyKeyReused, RequestRefused
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.looking_back import InspectionStore
-from twofold.messages import Idempotency
+from twofold.messages import Idempotency, Metadata
 from twofold.sql import Fetch, Fold, Row, Work
 from twofold.statistics import AppendStatistics
 
@@ -43,7 +43,7 @@ def check_texts(*texts: str) -> None:
 def check_names(*names: str) -> None:
     """Raise ValueError for a name of a stream or type, or a key, that is not UTF-8 or has a NUL: no name in SQL may."""
     check_texts(*names)
-    if any("\0" in name for name in names):
+    if "\0" in "".join(names):
         raise ValueError("a name or key has a NUL in it")
 
 
@@ -52,13 +52,16 @@ def check_append(stream: str, events: Sequence[NewEvent], idempotency: Idempoten
     if not events and idempotency is None:
         raise ValueError("an append without events needs an idempotency key")
     names, texts = [stream], list[str]()
+    metadata: Metadata | None = None
     if idempotency is not None:
         names += (idempotency.key, idempotency.fingerprint)
     for event in events:
         if event.schema != bounded(event.schema):
             raise ValueError(f"{event.schema} is not the number of a schema")
-        metadata = event.metadata
         names.append(event.type)
+        if event.metadata is metadata:  # those of one command share it
+            continue
+        metadata = event.metadata
         texts += (metadata.actor or "", *metadata.extra.keys(), *metadata.extra.values())
         if metadata.idempotency is not None:
             texts += (metadata.idempotency.key, metadata.idempotency.fingerprint)

@@ -175,6 +175,12 @@ class Connection:
             raw.pragma("application_id", APPLICATION_ID)
             raw.pragma("user_version", len(SCHEMAS))
 
+    @property
+    def data_version(self) -> int:
+        """Another number after each commit of another connection. Ask inside a transaction."""
+        version: int = self._raw.data_version()
+        return version
+
     def run(self, sql: str, parameters: Sequence[object] = ()) -> None:
         """Run a statement that answers nothing."""
         self._raw.execute(sql, parameters)

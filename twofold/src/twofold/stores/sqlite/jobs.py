@@ -12,10 +12,10 @@ from twofold.sql import Fold
 from twofold.store import Progress, Remembered, Snapshot
 from twofold.stores.rows import page_of, recorded_of, row_of
 from twofold.stores.sqlite.driver import Connection, DuplicateError, drive_fold
-from twofold.stores.sqlite.rows import INSERT, READ_ALL
-from twofold.stores.sqlite.writer import Refused, Transaction, checkpoint, save_checkpoint
+from twofold.stores.sqlite.rows import INSERT, LAST_OF_STREAM, READ_ALL
+from twofold.stores.sqlite.transaction import Transaction
+from twofold.stores.sqlite.writer import Refused, checkpoint, save_checkpoint
 
-LAST_OF_STREAM = "select version, position from event where stream = ? order by version desc limit 1"
 FIND = "select stream, version, position from event where id = ?"
 RECALL = "select fingerprint, stream, version, position, refusal from idempotency where key = ?"
 REMEMBER = """
@@ -38,34 +38,32 @@ def append(
     idempotency: Idempotency | None,
 ) -> Receipt | Refused:
     """Add the events and keep the answer. What is `Refused` is refused before anything is written."""
-    connection = transaction.connection
     if idempotency is not None:
-        known = recall(connection, idempotency.key)
+        known = recall(transaction.beside, idempotency.key)
         if known is not None:
             try:
                 return known.answer(idempotency)
             except TwofoldError as refusal:
                 return Refused(refusal)
-    version, position = connection.get(LAST_OF_STREAM, (stream,)) or (0, 0)
+    version, position = transaction.last_of(stream, new=expected == 0 and len(events) > 0)
     if events and (expected is None or expected != version):
-        repeated = _repeated(connection, stream, events)
+        repeated = _repeated(transaction.connection, stream, events)
         if repeated is not None:
             return repeated
     if expected is not None and expected != version:
         return Refused(Conflict(stream, expected, version))
 
-    head, size = transaction.head, len(events)
-    added = recorded_of(events, stream, version, head, transaction.at)
-    try:
-        connection.run_many(INSERT, [row_of(event, new.metadata) for event, new in zip(added, events, strict=True)])
-    except DuplicateError as error:  # the versions were looked at above, so it is an id
-        repeated = _repeated(connection, stream, events)
-        if isinstance(repeated, Receipt):  # all are there, so the first row was refused already: nothing was written
-            return repeated
-        raise EventIdTaken(stream) from error
-    transaction.appended += added
-    transaction.head += size
-    receipt = Receipt(stream, version + size, head + size if size else position)
+    if events:
+        added = recorded_of(events, stream, version, transaction.head, transaction.at)
+        try:
+            transaction.add(added, [row_of(event, new.metadata) for event, new in zip(added, events, strict=True)])
+        except DuplicateError as error:  # the versions were looked at above, so it is an id
+            repeated = _repeated(transaction.connection, stream, events)
+            if isinstance(repeated, Receipt):  # all are there, so the first row was refused: nothing was written
+                return repeated
+            raise EventIdTaken(stream) from error
+        version, position = added[-1].version, added[-1].position
+    receipt = Receipt(stream, version, position)
     if idempotency is not None:
         remember(transaction, Remembered(idempotency, receipt, None))
     return receipt
@@ -100,7 +98,7 @@ def adopt(transaction: Transaction, events: Sequence[Recorded[bytes]]) -> Refuse
     for answered in answers(events, last[0] if last else None):
         if answered.replaces(recall(connection, answered.answer.idempotency.key)):
             remember(transaction, answered.answer)
-    transaction.head = events[-1].position
+    transaction.adopted(events)
     return None
 
 
@@ -117,7 +115,7 @@ def recall(connection: Connection, key: str) -> Remembered | None:
 def remember(transaction: Transaction, answer: Remembered) -> None:
     """Keep an answer under its key, in place of what is there: who must not, looks before."""
     receipt = answer.receipt
-    transaction.connection.run(
+    transaction.beside.run(
         REMEMBER,
         (
             answer.idempotency.key,
@@ -133,7 +131,7 @@ def remember(transaction: Transaction, answer: Remembered) -> None:
 
 def refuse(transaction: Transaction, idempotency: Idempotency, refusal: bytes) -> Remembered | Refused:
     """Keep a refusal, unless an answer is kept already."""
-    known = recall(transaction.connection, idempotency.key)
+    known = recall(transaction.beside, idempotency.key)
     if known is None:
         known = Remembered(idempotency, None, refusal)
         remember(transaction, known)
@@ -144,7 +142,7 @@ def refuse(transaction: Transaction, idempotency: Idempotency, refusal: bytes) -
 
 def save_snapshot(transaction: Transaction, stream: str, snapshot: Snapshot) -> None:
     """Keep a snapshot, unless a later one is kept."""
-    transaction.connection.run(
+    transaction.beside.run(
         SAVE_SNAPSHOT,
         (stream, *snapshot),
     )

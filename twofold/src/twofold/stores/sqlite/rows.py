@@ -6,6 +6,7 @@ INSERT = """
     insert into event (position, stream, version, id, type, schema, data, metadata, recorded_at, checksum, correlation)
     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+LAST_OF_STREAM = "select version, position from event where stream = ? order by version desc limit 1"
 READ_ONE = """
     select position, stream, version, id, type, schema, data, metadata, recorded_at, checksum
     from event where id = ?

@@ -28,7 +28,8 @@ from twofold.stores.rows import page_of, page_of_stream
 from twofold.stores.sqlite import jobs
 from twofold.stores.sqlite.driver import Connection, DriverError, drive, translated
 from twofold.stores.sqlite.rows import LOOKING_BACK, READ_ALL, READ_ONE, READ_STREAM
-from twofold.stores.sqlite.writer import Transaction, Writer, checkpoint, head, save_checkpoint
+from twofold.stores.sqlite.transaction import Transaction
+from twofold.stores.sqlite.writer import Writer, checkpoint, head, save_checkpoint
 
 T = TypeVar("T")
 

@@ -12,11 +12,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import perf_counter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from twofold.errors import (
@@ -28,12 +27,13 @@ from twofold.errors import (
     StoreUnavailable,
     TwofoldError,
 )
-from twofold.events import Recorded, microseconds
+from twofold.events import Recorded
 from twofold.sql import Fold
 from twofold.statistics import AppendStatistics
 from twofold.stores.rows import page_of
 from twofold.stores.sqlite.driver import Connection, DriverError, drive_fold, in_doubt, translate
 from twofold.stores.sqlite.rows import READ_ALL
+from twofold.stores.sqlite.transaction import STREAMS, Known, Transaction
 
 T = TypeVar("T")
 log = logging.getLogger("twofold.sqlite")
@@ -54,18 +54,7 @@ class _FarBehind(StoreBusy):
     """A fold has missed more than one transaction should take; busy, to a caller, where others stay that far ahead."""
 
 
-class Transaction:
-    """What the jobs of one commit share: the connection, the head of the log, and the events appended so far."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.at = microseconds(datetime.now(UTC))
-        self.head = head(connection)
-        self.appended: list[Recorded[bytes]] = []
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Job(Generic[T]):
+class Job(NamedTuple, Generic[T]):
     """Something to do in a transaction. `run` may be called more than once; the others name it in an error."""
 
     run: Callable[[Transaction], T | Refused]
@@ -91,6 +80,7 @@ class Writer:
         self._failure: StoreFailed | None = None
         self._stuck: ProjectionFailed | None = None
         self._closed = False
+        self._known: Known | None = None  # None: look
         self._thread = Thread(target=self._serve, name="twofold-sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -160,6 +150,7 @@ class Writer:
             committing = True
             self._connection.run("commit")
         except BaseException as error:  # whatever it is: those who wait must hear of it
+            self._known = None
             with suppress(DriverError):  # the error was the disk's: it may well be met again
                 self._connection.roll_back()
             return self._failed(jobs, error, committing=committing)
@@ -169,6 +160,7 @@ class Writer:
         try:
             return self._run_together(jobs)
         except Exception as error:
+            self._known = None
             if in_doubt(error) or isinstance(error, _FarBehind):
                 raise
             return self._run_apart(jobs)
@@ -176,17 +168,25 @@ class Writer:
     def _run_together(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
         """The quick way: all jobs in turn, then one fold over all that they appended."""
         self._connection.run("begin immediate")
-        transaction = Transaction(self._connection)
+        transaction = Transaction(self._connection, self._now())
         outcomes = [_outcome(job, job.run(transaction)) for job in jobs]
+        transaction.flush()
         self._fold(transaction.appended)
         return outcomes
+
+    def _now(self) -> Known:
+        """What is known of the log in the transaction that is open."""
+        version, known = self._connection.data_version, self._known
+        if known is None or known.data_version != version or len(known.last) > STREAMS:
+            known = self._known = Known(version, head(self._connection))
+        return known
 
     def _run_apart(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
         """The careful way, after one of the jobs failed: a savepoint around each, and one fold for each."""
         self._connection.roll_back()
         connection = self._connection
         connection.run("begin immediate")
-        transaction = Transaction(connection)
+        transaction, self._known = Transaction(connection, self._now(), careful=True), None
         outcomes: list[Outcome] = []
         for job in jobs:
             before, transaction.appended = transaction.head, []
