@@ -74,7 +74,7 @@ class Server:
             sys.stderr.write(f"--- the log of the service on {self.url} ---\n{self.output}\n")
 
 
-def start(store: str, log: Path, *, port: int = 0, command: Sequence[str] = SERVE, **settings: object) -> Server:
+def start(store: str, log: Path, /, *, port: int = 0, command: Sequence[str] = SERVE, **settings: object) -> Server:
     """Start the service on a store URL and wait until it is ready. Use it with `with`: the block ends it.
 
     `settings` are those of `orders.settings` (`stop_seconds=2`); `port` is a free one unless given.

@@ -16,7 +16,7 @@ import msgspec
 import typer
 
 from orders.cli_views import mount_views
-from orders.settings import Lifecycle, SettingRefused, Settings
+from orders.settings import Lifecycle, LogFormat, SettingRefused, Settings
 from twofold.cli.projections import StoreOption, mount
 from twofold.cli.terminal import AfterOption, FollowFlag, JsonFlag, LimitOption, application, run
 
@@ -114,6 +114,10 @@ def serve(
             help="Whether to serve /metrics, to whoever reaches the port.",
         ),
     ] = DEFAULTS.metrics,
+    log: Annotated[
+        LogFormat,
+        typer.Option(envvar="TWOFOLD_LOG", help="How to write the logs: for people, or as JSON for programs."),
+    ] = DEFAULTS.log,
     stop_seconds: Annotated[
         int,
         typer.Option(
@@ -150,6 +154,7 @@ def serve(
         desk=desk,
         processes=processes,
         metrics=metrics,
+        log=log,
         stop_seconds=stop_seconds,
         console=console,
         console_logins=console_logins or None,

@@ -16,9 +16,10 @@ from orders.app import open_service
 from orders.asgi import application
 from orders.live import LiveOrders
 from orders.operators import operators
-from orders.settings import SettingRefused, Settings
+from orders.settings import LogFormat, SettingRefused, Settings
 from twofold.http import processes
 from twofold.http.serve import serve as serve_application
+from twofold.logs import log_to_stderr
 from twofold.store import Progress
 from twofold.views import View
 
@@ -31,7 +32,7 @@ def serve(settings: Settings) -> int:
         return serve_here(settings)
     if not processes.supported():
         raise SettingRefused("only Linux shares a port between processes: set processes to 1")
-    _log_to_stderr()
+    log_to_stderr(as_json=settings.log is LogFormat.JSON)
     with processes.reserved_port(settings.host, settings.port) as port:
         secret = settings.console_secret or secrets.token_urlsafe(32)  # a session is one in all of them
         each = msgspec.structs.replace(settings, port=port, console_secret=secret)
@@ -45,13 +46,8 @@ def serve(settings: Settings) -> int:
 
 def serve_here(settings: Settings, process: str = "1") -> int:
     """Serve in this process, whatever the settings say of others, under this name in the metrics; see `serve`."""
-    _log_to_stderr()
+    log_to_stderr(as_json=settings.log is LogFormat.JSON)
     return uvloop.run(_serve(settings, process))
-
-
-def _log_to_stderr() -> None:
-    line = "%(asctime)s %(process)d %(levelname)s %(name)s %(message)s"
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=line)
 
 
 async def _serve(settings: Settings, process: str) -> int:
@@ -80,6 +76,7 @@ async def _serve(settings: Settings, process: str) -> int:
             host=settings.host,
             port=settings.port,
             stop_seconds=settings.stop_seconds,
+            json_log=settings.log is LogFormat.JSON,
             on_stop=end_streams,
         )
     log.info("stopped")

@@ -23,6 +23,13 @@ class Lifecycle(StrEnum):
     SUBSCRIBED = "subscribed"
 
 
+class LogFormat(StrEnum):
+    """How the logs are written: for people, or for programs that collect them."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class SettingRefused(Exception):
     """A setting has a value that cannot be used."""
 
@@ -42,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     desk: bool | None = None  # the order desk at /; by default on loopback, or where there are logins
     processes: int = 1  # that serve, behind one port
     metrics: bool | None = None  # whether to serve /metrics; by default only where none but this machine can ask
+    log: LogFormat = LogFormat.TEXT  # of the logs on standard error
     stop_seconds: int = 20  # how long a graceful stop waits for requests that were accepted
     console: bool | None = None  # by default where somebody may see it: on loopback, or where there are logins
     console_logins: str = ""  # the file of those who may log in

@@ -66,6 +66,11 @@ def _note(level: int, text: str, *values: Any, metadata: Metadata, began: float)
 _current: ContextVar[Metadata | None] = ContextVar("twofold_current_message", default=None)
 
 
+def current_message() -> Metadata | None:
+    """The metadata of the message that is being handled, where `correlation` is in the bus; None outside of any."""
+    return _current.get()
+
+
 async def correlation(message: object, metadata: Metadata, call_next: Next[R], /) -> R:
     """Give a message that a handler sends the correlation and the cause of the message that is being handled."""
     outer = _current.get()

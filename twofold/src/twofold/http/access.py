@@ -1,4 +1,4 @@
-"""The access log: a line for each request, with time, address, method, status and milliseconds.
+"""The access log: a line for each request, with time, address, method, status and milliseconds; as text or JSON.
 
 It has no path: paths name people, and an escaped line break in one would forge a line. Lines are written together, a
 few times a second: a record of `logging` for each request took longer than to answer it.
@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import TextIO
 
 from twofold.http.exchange import Message, Receive, Scope, Send
@@ -21,9 +22,16 @@ FLUSH_SECONDS = 0.2
 class AccessLog:
     """An ASGI application around another one; it notes what that one answers."""
 
-    def __init__(self, application: Callable[[Scope, Receive, Send], Awaitable[None]], stream: TextIO) -> None:
+    def __init__(
+        self,
+        application: Callable[[Scope, Receive, Send], Awaitable[None]],
+        stream: TextIO,
+        *,
+        as_json: bool = False,
+    ) -> None:
         self._application = application
         self._stream = stream
+        self._as_json = as_json
         self._lines: list[str] = []
         self._second = (-1, "")  # the last one that was written out, and how
         self._process = os.getpid()
@@ -50,15 +58,31 @@ class AccessLog:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         now = time.time()
         if self._second[0] != int(now):
-            self._second = int(now), time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+            self._second = int(now), self._second_of(now)
         client = scope.get("client")
         address = client[0] if client else "-"
         if not self._lines:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
-        self._lines.append(
-            f"{self._second[1]},{int(now * 1000) % 1000:03} {self._process} INFO twofold.access "
-            f"{address} {scope['method']} {status} {seconds * 1000:.1f} ms\n"
+        line = self._json if self._as_json else self._text
+        moment = f"{self._second[1]}{int(now * 1000) % 1000:03}"
+        self._lines.append(line(moment, address, scope["method"], status, seconds * 1000))
+
+    def _text(self, moment: str, address: str, method: str, status: int, milliseconds: float) -> str:
+        return f"{moment} {self._process} INFO twofold.access {address} {method} {status} {milliseconds:.1f} ms\n"
+
+    def _json(self, moment: str, address: str, method: str, status: int, milliseconds: float) -> str:
+        """The fields of `logs.JsonLines`, put together by hand: there is one such line for each request."""
+        return (
+            f'{{"time":"{moment}+00:00","level":"INFO","logger":"twofold.access","process":{self._process},'
+            f'"message":{_quoted(f"{method} {status}")},"address":{_quoted(address)},"method":{_quoted(method)},'
+            f'"status":{status},"milliseconds":{milliseconds:.1f}}}\n'
         )
+
+    def _second_of(self, now: float) -> str:
+        """All but the milliseconds, as the other lines have it: UTC in JSON, and the time of the place in text."""
+        if self._as_json:
+            return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(now))
+        return time.strftime("%Y-%m-%d %H:%M:%S,", time.localtime(now))
 
     def flush(self) -> None:
         """Write what is not yet written."""

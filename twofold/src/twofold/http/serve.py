@@ -43,13 +43,14 @@ async def serve(
     port: int,
     stop_seconds: float,
     access_log: bool = True,
+    json_log: bool = False,
     on_stop: Callable[[], None] = lambda: None,
 ) -> bool:
     """Serve until SIGTERM or SIGINT, then answer what was accepted; `on_stop` ends what would not end by itself.
 
     False if requests were still running when `stop_seconds` had passed, or when the signal came a second time.
     """
-    access = AccessLog(application, sys.stderr) if access_log else None
+    access = AccessLog(application, sys.stderr, as_json=json_log) if access_log else None
     server = Server(
         access or application,
         address=host,
