@@ -228,4 +228,7 @@ def _go_on(order_id: str, order: Order, status: Status, reason: str | None) -> S
 
 
 order: Decider[OrderCommand, Order, OrderEvent] = Decider(decide, evolve, initial=Order())
-orders: Category[OrderCommand, Order, OrderEvent] = Category("order", order, codec, lambda command: command.order_id)
+# Cached: some 300 bytes a state. Most changes come within days of the order, and then read nothing.
+orders: Category[OrderCommand, Order, OrderEvent] = Category(
+    "order", order, codec, lambda command: command.order_id, cached=50_000
+)

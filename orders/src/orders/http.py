@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import quote, urlencode
 
 import msgspec
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from orders import requests, validation
 from orders.app import OrderService

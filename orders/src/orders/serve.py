@@ -23,6 +23,8 @@ from twofold.logs import log_to_stderr
 from twofold.store import Progress
 from twofold.views import View
 
+GARBAGE = 50_000  # objects made and not freed, after which cycles are looked for: requests hardly make any
+
 log = logging.getLogger("orders")
 
 
@@ -65,6 +67,7 @@ async def _serve(settings: Settings, process: str) -> int:
         # What was made at start-up lives to the end: keep the garbage collector from looking at it again and again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GARBAGE)
         live, console = LiveOrders(service), operators(service, settings)
 
         def end_streams() -> None:

@@ -15,11 +15,10 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
-from uuid_utils.compat import uuid7
 
 from twofold.errors import EventTypeMissing, EventUnknown, EventUnreadable
 from twofold.events import NewEvent, Recorded
-from twofold.messages import Metadata
+from twofold.messages import Metadata, new_id
 
 E = TypeVar("E")
 E_co = TypeVar("E_co", covariant=True)
@@ -85,7 +84,7 @@ class Codec(Generic[E]):
             name, version = self._names[type(event)]
         except KeyError:
             raise EventTypeMissing(type(event)) from None
-        return NewEvent(id=id or uuid7(), type=name, schema=version, data=_encode(event), metadata=metadata)
+        return NewEvent(id=id or new_id(), type=name, schema=version, data=_encode(event), metadata=metadata)
 
     def decode(self, recorded: Recorded[bytes]) -> Recorded[E]:
         """The event as today's class, upcast where it was stored under an older schema.

@@ -28,12 +28,13 @@ class Deadline:
         self.expired = False
 
     def __enter__(self) -> Deadline:
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("a deadline is for what runs in a task")
         self._task = task
         self._cancelling = task.cancelling()
-        self._clock = _clock()
+        self._clock = _clock(loop)
         self.when = time.monotonic() + self._seconds
         self._clock.add(self)
         return self
@@ -82,8 +83,7 @@ _clocks: WeakKeyDictionary[asyncio.AbstractEventLoop, _Clock] = WeakKeyDictionar
 _latest: list[tuple[ReferenceType[asyncio.AbstractEventLoop], _Clock]] = []  # as a rule there is one loop
 
 
-def _clock() -> _Clock:
-    loop = asyncio.get_running_loop()
+def _clock(loop: asyncio.AbstractEventLoop) -> _Clock:
     if _latest:
         known, clock = _latest[0]
         if known() is loop:

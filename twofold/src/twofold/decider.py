@@ -31,6 +31,8 @@ log = logging.getLogger("twofold.decider")
 
 SETTLE_SECONDS = (0.05, 0.5, 2.0)  # between attempts to learn an unknown outcome
 
+_encode = msgspec.json.Encoder(enc_hook=repr).encode
+
 _INITIAL: Any = object()  # not None, which may be a state
 
 
@@ -201,7 +203,11 @@ class Category(Generic[C, S, E]):
             return receipt
 
     def _ids(self, command: C, metadata: Metadata) -> Iterator[UUID]:
-        return ids_of(metadata.message_id, f"{self.stream(self.id_of(command))}\0{command!r}")
+        subject = f"{self.stream(self.id_of(command))}\0{type(command).__qualname__}\0"
+        try:
+            return ids_of(metadata.message_id, subject.encode() + _encode(command))
+        except (UnicodeEncodeError, msgspec.MsgspecError, TypeError, ValueError):  # not what JSON can say
+            return ids_of(metadata.message_id, f"{subject}{command!r}")
 
     async def _append(
         self, store: EventStore, stream: str, events: Sequence[NewEvent], expected: int, metadata: Metadata

@@ -14,9 +14,18 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 import msgspec
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 R = TypeVar("R")
+
+# As MessagePack says 16 bytes. msgspec makes a UUID of them several times as fast as `UUID(bytes=...)`.
+_BIN_16 = b"\xc4\x10"
+_uuid = msgspec.msgpack.Decoder(UUID).decode
+
+
+def new_id() -> UUID:
+    """A fresh id that rises in time (uuid7, RFC 9562)."""
+    return _uuid(_BIN_16 + uuid7().bytes)
 
 
 class Command(Generic[R]):
@@ -42,16 +51,17 @@ class Idempotency(msgspec.Struct, frozen=True):
     fingerprint: str
 
 
-def ids_of(message_id: UUID, subject: str) -> Iterator[UUID]:
+def ids_of(message_id: UUID, subject: str | bytes) -> Iterator[UUID]:
     """The ids of what a message leads to, in order: the same each time it is sent, others for another subject.
 
     They begin like the message's own id, so they rise in time if that does. An event stored under such an id tells
     that the message has taken effect, whatever became of its answer.
     """
-    digest = blake2b(message_id.bytes + subject.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    low = int.from_bytes(digest, "big")
-    first = message_id.int >> 64 << 64 | 0b10 << 62  # the first half, then the variant of RFC 9562
-    return (UUID(int=first | (low + number) % 2**62) for number in count())
+    named = message_id.bytes
+    subject = subject.encode("utf-8", "surrogatepass") if isinstance(subject, str) else subject
+    low = int.from_bytes(blake2b(named + subject, digest_size=8).digest(), "big")
+    first = _BIN_16 + named[:8]  # then come the variant of RFC 9562, and 62 bits
+    return (_uuid(first + (0b10 << 62 | (low + number) % 2**62).to_bytes(8, "big")) for number in count())
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,7 +92,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         idempotency: Idempotency | None = None,
     ) -> Metadata:
         """The metadata of a message that comes from outside: a fresh id, and the present time unless `at` is given."""
-        message_id = uuid7()
+        message_id = new_id()
         return cls(
             message_id=message_id,
             correlation_id=correlation_id or message_id,
@@ -94,7 +104,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def caused(self, *, at: datetime | None = None) -> Metadata:
         """The metadata of a message that this one led to: same correlation and actor, this message as the cause."""
         return Metadata(
-            message_id=uuid7(),
+            message_id=new_id(),
             correlation_id=self.correlation_id,
             causation_id=self.message_id,
             actor=self.actor,

@@ -56,17 +56,21 @@ def check_append(stream: str, events: Sequence[NewEvent], idempotency: Idempoten
     if idempotency is not None:
         names += (idempotency.key, idempotency.fingerprint)
     for event in events:
-        if event.schema != bounded(event.schema):
+        if not 0 <= event.schema <= LARGEST:
             raise ValueError(f"{event.schema} is not the number of a schema")
         names.append(event.type)
         if event.metadata is metadata:  # those of one command share it
             continue
         metadata = event.metadata
-        texts += (metadata.actor or "", *metadata.extra.keys(), *metadata.extra.values())
+        if metadata.actor is not None:
+            texts.append(metadata.actor)
+        if metadata.extra:
+            texts += (*metadata.extra.keys(), *metadata.extra.values())
         if metadata.idempotency is not None:
             texts += (metadata.idempotency.key, metadata.idempotency.fingerprint)
     check_names(*names)
-    check_texts(*texts)
+    if texts:
+        check_texts(*texts)
 
 
 class EventStore(Protocol):

@@ -54,7 +54,10 @@ class Application:
         for route in routes:
             known = patterns if "{" in route.path else self._fixed
             known.setdefault(route.path, {})[route.method] = route
-        self._patterns = [(_pattern(path), methods) for path, methods in patterns.items()]
+        # By the first segment, as far as it has no parameter: of many routes few are looked at.
+        self._patterns: dict[str, list[tuple[re.Pattern[str], Mapping[str, Route]]]] = {}
+        for path, methods in patterns.items():
+            self._patterns.setdefault(_first(path), []).append((_pattern(path), methods))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3."""
@@ -97,7 +100,7 @@ class Application:
         fixed = self._fixed.get(path)
         if fixed is not None:
             return fixed, NO_PARAMETERS
-        for pattern, methods in self._patterns:
+        for pattern, methods in (*self._patterns.get(_first(path), ()), *self._patterns.get("{", ())):
             found = pattern.fullmatch(path)
             if found is not None:
                 return methods, found.groupdict()
@@ -111,6 +114,12 @@ class Application:
             trace = None if isinstance(error, StoreUnavailable) else error
             log.error("%s failed: %s", request.method, type(error).__name__, exc_info=trace)
         return problem
+
+
+def _first(path: str) -> str:
+    """The first segment of a path; `{` where a parameter is in it."""
+    segment = path[1:].partition("/")[0]
+    return "{" if "{" in segment else segment
 
 
 def _pattern(path: str) -> re.Pattern[str]:

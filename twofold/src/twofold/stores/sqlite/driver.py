@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from time import monotonic, sleep
+from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import apsw
@@ -83,13 +84,22 @@ def translate(error: BaseException) -> TwofoldError:
             return StoreFailed(f"{type(error).__name__}: {error}")
 
 
-@contextmanager
-def translated() -> Generator[None]:
-    """Tell a driver's exception in our words. A text that is none any more is met while a row is read."""
-    try:
-        yield
-    except (apsw.Error, UnicodeDecodeError) as error:
-        raise translate(error) from error
+class translated:  # noqa: N801 - it is used like a function
+    """Tell a driver's exception in our words. A text that is none any more is met while a row is read.
+
+    A class, as a generator's context would take as long as a point read.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, (apsw.Error, UnicodeDecodeError)):
+            raise translate(error) from error
 
 
 class Connection:
