@@ -472,11 +472,16 @@ async def test_an_event_that_cannot_be_read_is_one_event_however_many_parts_it_i
         (("projections", "resume", "sales"), 2, "there is no projection named sales"),
         (("projections", "pause", NAME), 2, "Missing option '--reason'"),
         (("projections", "pause", NAME, "--reason", " "), 2, "say why with --reason"),
-        (("projections", "reset", NAME), 2, "Got unexpected extra argument"),
+        (
+            ("projections", "reset", NAME),
+            2,
+            "a projection is folded by its code, and none is here; name the application",
+        ),
         (("parked", "sales"), 2, "there is no projection named sales"),
         (("parked", "show", NAME, "x"), 2, "Invalid value for 'POSITION'"),
         (("parked", "skip", NAME, "1", "--reason", "x"), 1, "event 1 is not parked"),
-        (("parked", "retry", NAME), 2, "Got unexpected extra argument"),
+        (("parked", "retry", NAME), 2, "what is parked is folded by its code, and none is here; name the application"),
+        (("retry", NAME), 2, "what is parked is folded by its code, and none is here; name the application"),
     ],
 )
 async def test_what_cannot_be_is_told_in_a_sentence(

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from orders.cli_views import mount_views
 from orders.settings import Lifecycle, LogFormat, SettingRefused, Settings
-from twofold.cli.projections import StoreOption, mount
+from twofold.cli import mount
+from twofold.cli.applications import Program
+from twofold.cli.projections import StoreOption
 from twofold.cli.terminal import AfterOption, FollowFlag, JsonFlag, LimitOption, application, run
 
 if TYPE_CHECKING:
+    from twofold.model import Model
     from twofold.views import Views
 
 DEFAULTS = Settings()
@@ -211,7 +213,7 @@ def import_(
 @app.command()
 def show(
     *,
-    order_id: Annotated[str, typer.Argument(metavar="ID", help="The order's id.")],
+    order_id: Annotated[str, typer.Argument(metavar="ID", help="The order's id, or its stream.")],
     version: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="The order as it was at this version.")
     ] = None,
@@ -219,9 +221,10 @@ def show(
     json: JsonFlag = False,
 ) -> None:
     """Show an order and its history."""
+    from orders.domain import orders
     from orders.showing import show_order
 
-    asyncio.run(show_order(store, order_id, version=version, json=json))
+    asyncio.run(show_order(store, orders.id_in(order_id), version=version, json=json))
 
 
 @app.command()
@@ -250,8 +253,13 @@ def _opening(url: str) -> AbstractAsyncContextManager[Views]:
     return open_views(url)
 
 
-mount_views(app)
-mount(app, _opening, store=DEFAULTS.store)
+def _model() -> Model:
+    from orders.app import MODEL
+
+    return MODEL
+
+
+mount(app, Program("orders", _opening, _model, DEFAULTS.store), without=("events", "show"))
 
 
 def main() -> None:

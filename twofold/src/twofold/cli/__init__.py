@@ -1,26 +1,23 @@
 """The way in from a terminal: looks into any store and copies it, whatever application wrote it.
 
-An application's own commands stand on the same helpers: `twofold.cli.terminal` and `twofold.cli.listing`. It mounts
-`twofold.cli.projections` with its own views. Each command imports what it needs when it is run, so that `--help` and
-`--version` wait for nothing.
+With `--app MODULE:MODEL` it knows the code of an application; an application's own command line mounts the same
+commands. Each command imports what it needs when it is run, so that `--help` and `--version` wait for nothing.
 """
 # ruff: noqa: PLC0415 - see above
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Collection
+from typing import Annotated
 
 import typer
 
-from twofold.cli import console
-from twofold.cli.projections import mount
-from twofold.cli.terminal import AfterOption, FollowFlag, JsonFlag, LimitOption, application, run
+from twofold.cli import building, console, looking, projections
+from twofold.cli.applications import Chosen, Program
+from twofold.cli.terminal import JsonFlag, application, run
 
-if TYPE_CHECKING:
-    from twofold.views import Views
-
+chosen = Chosen()
 app = application("Look into a store: its log, its projections. Look after it. Begin a project.")
 
 
@@ -37,24 +34,18 @@ def options(
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
+    application: Annotated[
+        str | None,
+        typer.Option(
+            "--app",
+            envvar="TWOFOLD_APP",
+            metavar="MODULE:MODEL",
+            help="The model of the application whose log it is: shop.app:MODEL.",
+        ),
+    ] = None,
 ) -> None:
     """Take the options that stand before a command."""
-
-
-@app.command("events")
-def print_events(
-    *,
-    store: Annotated[str, typer.Option(envvar="TWOFOLD_STORE", metavar="URL", help="The store: sqlite:///path.")],
-    stream: Annotated[str | None, typer.Option(metavar="NAME", help="Only the events of this stream.")] = None,
-    after: AfterOption = 0,
-    limit: LimitOption = None,
-    follow: FollowFlag = False,
-    json: JsonFlag = False,
-) -> None:
-    """List the events of the log in their order."""
-    from twofold.cli.listing import list_events
-
-    asyncio.run(list_events(store, stream=stream, after=after, limit=limit, follow=follow, json=json))
+    chosen.name = application
 
 
 @app.command("copy")
@@ -118,13 +109,14 @@ def new(
     new_project(name, json=json)
 
 
-def _opening(url: str) -> AbstractAsyncContextManager[Views]:
-    from twofold.cli.subscriptions import open_any
+def mount(application: typer.Typer, program: Program, *, without: Collection[str] = ()) -> None:
+    """Add all commands that look into a store and look after its views, but for those `without` it has of its own."""
+    looking.mount(application, program, without=without)
+    projections.mount(application, program)
+    building.mount(application, program)
 
-    return open_any(url)
 
-
-mount(app, _opening, with_code=False)
+mount(app, Program("twofold", chosen.opening, chosen.model))
 console.mount(app)
 
 

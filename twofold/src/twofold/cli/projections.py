@@ -1,4 +1,4 @@
-"""The commands `projections` and `parked`, for `twofold` and for any application that says how it opens its views.
+"""The commands `projections` and `parked`, for `twofold` and for any application.
 
 What they do is imported when a command is run, so that those who only mount them do not wait for SQLAlchemy.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from twofold.cli.applications import Program
 from twofold.cli.terminal import JsonFlag, complain, confirmed
 
 if TYPE_CHECKING:
@@ -40,19 +41,15 @@ class _ListsByDefault(TyperGroup):
         return super().parse_args(ctx, args if args and args[0] in known else [DEFAULT, *args])
 
 
-def mount(app: typer.Typer, opening: Opening, *, store: str | None = None, with_code: bool = True) -> None:
-    """Add the commands to an application.
-
-    `store` is the URL used where none is given; None if one must be given. Without the code of the projections,
-    nothing can be folded: what would fold is left out.
-    """
-    default: Any = ... if store is None else store  # Typer's sign for what must be given
+def mount(app: typer.Typer, program: Program) -> None:
+    """Add the commands to an application. What folds refuses where the code of a projection is not known."""
+    opening = program.opening
+    default: Any = ... if program.store is None else program.store  # Typer's sign for what must be given
     projections = _group("How projections stand; pause them, let them go on.")
     parked = _group("Events that projections could not pass; what to do about them.")
     _add_looking(projections, parked, opening, default)
     _add_steering(projections, parked, opening, default)
-    if with_code:
-        _add_folding(projections, parked, opening, default)
+    _add_folding(app, projections, parked, program, default)
     app.add_typer(projections, name="projections")
     app.add_typer(parked, name="parked")
 
@@ -153,7 +150,9 @@ def _add_steering(projections: typer.Typer, parked: typer.Typer, opening: Openin
         asyncio.run(undo_skip(opening, store, name, position, sequence=sequence, json=json))
 
 
-def _add_folding(projections: typer.Typer, parked: typer.Typer, opening: Opening, default: Any) -> None:
+def _add_folding(
+    app: typer.Typer, projections: typer.Typer, parked: typer.Typer, program: Program, default: Any
+) -> None:
     @projections.command()
     def reset(
         *,
@@ -165,12 +164,14 @@ def _add_folding(projections: typer.Typer, parked: typer.Typer, opening: Opening
         """Empty a projection and begin anew, parked events included; queries see it grow. It is resumed if paused."""
         from twofold.cli import subscriptions
 
+        program.known_model("a projection is folded by its code")
         question = f"Empty {name} and fold the whole log again? Queries find it unfinished meanwhile"
         if not yes and not confirmed(question):
             complain("not confirmed, so nothing was done")
             raise typer.Exit(1)
-        asyncio.run(subscriptions.reset(opening, store, name, json=json))
+        asyncio.run(subscriptions.reset(program.opening, store, name, json=json))
 
+    @app.command()
     @parked.command()
     def retry(
         *,
@@ -185,5 +186,6 @@ def _add_folding(projections: typer.Typer, parked: typer.Typer, opening: Opening
         """Fold what is parked, each sequence in its order, with this code. Exit code 1 if something is left."""
         from twofold.cli.draining import retry_letters
 
-        drained = retry_letters(opening, store, name, sequence=sequence, position=position, json=json)
+        program.known_model("what is parked is folded by its code")
+        drained = retry_letters(program.opening, store, name, sequence=sequence, position=position, json=json)
         raise typer.Exit(0 if asyncio.run(drained) else 1)

@@ -37,7 +37,8 @@ class AskedWrongly(TwofoldError):
 
 
 _MISUSED = (StoreRefused, CopyRefused, ProjectionUnknown, ProjectionInline, ProjectionCodeMissing, AskedWrongly)
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+# What moves the cursor or changes the terminal, and what turns the direction of the text behind it.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def application(purpose: str) -> typer.Typer:

@@ -6,14 +6,15 @@ All of it works beside a running service on the same store, and on the views as 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from orders.app import open_views
 from twofold import TwofoldError, rebuild
+from twofold.cli.applications import Program
 from twofold.cli.progress import Report, progress_bar
 from twofold.cli.terminal import print_json, printable
 from twofold.connect import connect
@@ -21,6 +22,7 @@ from twofold.errors import BuildMissing, RebuildOvertaken
 from twofold.sql import Row
 from twofold.store import Progress
 from twofold.verify import Difference, ViewMissing, compare, verify
+from twofold.views import Views
 
 SHOWN = 100  # differences that are printed for a person; more say nothing new
 
@@ -29,12 +31,18 @@ class NotNow(TwofoldError):
     """What was asked for cannot be done as things stand; the text says what to do first."""
 
 
+def _opened(program: Program, url: str) -> AbstractAsyncContextManager[Views]:
+    """The store with its views. Raises AskedWrongly where nobody has their code."""
+    program.known_model("views are folded by their code")
+    return program.opening(url)
+
+
 # --- builds ---------------------------------------------------------------------------------------------------------
 
 
-async def rebuild_views(url: str, names: Sequence[str], *, resume: bool, json: bool) -> None:
+async def rebuild_views(program: Program, url: str, names: Sequence[str], *, resume: bool, json: bool) -> None:
     """Make these views anew, or all. Raises StoreRefused, ProjectionUnknown, RebuildOvertaken."""
-    async with open_views(url) as views:
+    async with _opened(program, url) as views:
         for name in [views.view(name).name for name in names] or views.all:
             with progress_bar(f"Rebuilding {name}") as report:
                 reached = await rebuild.rebuild(views, name, partial(_report, report), resume=resume)
@@ -43,48 +51,50 @@ async def rebuild_views(url: str, names: Sequence[str], *, resume: bool, json: b
             )
 
 
-async def build_view(url: str, name: str, *, anew: bool, json: bool) -> None:
+async def build_view(program: Program, url: str, name: str, *, anew: bool, json: bool) -> None:
     """Build a view beside the one in use. Raises StoreRefused, ProjectionUnknown, NotNow."""
-    async with open_views(url) as views:
+    async with _opened(program, url) as views:
         try:
             with progress_bar(f"Building {name}") as report:
                 reached = await rebuild.build(views, name, partial(_report, report), anew=anew)
         except RebuildOvertaken as error:
             raise NotNow(f"the build of {name} was promoted or removed meanwhile") from error
-    said = f"{name} is built up to position {reached.position}; `orders compare {name}`, then `orders promote {name}`"
+    next_steps = f"`{program.name} compare {name}`, then `{program.name} promote {name}`"
+    said = f"{name} is built up to position {reached.position}; {next_steps}"
     _say(said, {"view": name, "position": reached.position}, json)
 
 
-async def promote_view(url: str, name: str, *, json: bool) -> None:
+async def promote_view(program: Program, url: str, name: str, *, json: bool) -> None:
     """Swap the build of a view in. Raises StoreRefused, ProjectionUnknown, NotNow, RebuildOvertaken."""
-    async with open_views(url) as views:
+    async with _opened(program, url) as views:
         try:
             with progress_bar(f"Promoting {name}") as report:
                 reached = await rebuild.promote(views, name, partial(_report, report))
         except BuildMissing as error:
-            raise _no_build(name) from error
-    said = f"the build of {name} is in use, from position {reached.position} on; `orders drop {name}` removes the old"
+            raise _no_build(program, name) from error
+    removes = f"`{program.name} drop {name}` removes the old"
+    said = f"the build of {name} is in use, from position {reached.position} on; {removes}"
     _say(said, {"view": name, "position": reached.position}, json)
 
 
-async def drop_view(url: str, name: str, *, json: bool) -> None:
+async def drop_view(program: Program, url: str, name: str, *, json: bool) -> None:
     """Remove what a view has left behind. Raises StoreRefused, ProjectionUnknown, ProjectionInUse."""
-    async with open_views(url) as views:
+    async with _opened(program, url) as views:
         dropped = await rebuild.drop(views, name)
     said = f"removed: {', '.join(dropped)}" if dropped else f"{name} has left nothing behind"
     _say(said, {"view": name, "dropped": dropped}, json)
 
 
-async def abandon_view(url: str, name: str, *, json: bool) -> None:
+async def abandon_view(program: Program, url: str, name: str, *, json: bool) -> None:
     """Remove the build of a view. Raises StoreRefused, ProjectionUnknown, NotNow."""
-    async with open_views(url) as views:
+    async with _opened(program, url) as views:
         if not await rebuild.abandon(views, name):
-            raise _no_build(name)
+            raise _no_build(program, name)
     _say(f"the build of {name} is removed", {"view": name, "abandoned": True}, json)
 
 
-def _no_build(name: str) -> NotNow:
-    return NotNow(f"{name} has no build beside it; make one with `orders build {name}`")
+def _no_build(program: Program, name: str) -> NotNow:
+    return NotNow(f"{name} has no build beside it; make one with `{program.name} build {name}`")
 
 
 def _report(report: Report, progress: Progress) -> None:
@@ -101,10 +111,10 @@ def _say(sentence: str, line: Mapping[str, object], json: bool) -> None:
 # --- differences ----------------------------------------------------------------------------------------------------
 
 
-async def verify_views(url: str, *, json: bool) -> bool:
+async def verify_views(program: Program, url: str, *, json: bool) -> bool:
     """Check all views; whether they agree with the log. Raises StoreRefused, NotNow."""
     reached = 0
-    async with open_views(url) as views, connect("memory:") as scratch:
+    async with _opened(program, url) as views, connect("memory:") as scratch:
         with progress_bar("Folding the log afresh") as report:
 
             def note(progress: Progress) -> None:
@@ -115,7 +125,7 @@ async def verify_views(url: str, *, json: bool) -> bool:
             try:
                 differences = await verify(views, views.store, scratch, note)
             except ViewMissing as error:
-                raise NotNow(f"{error}; build it with `orders rebuild`") from error
+                raise NotNow(f"{error}; build it with `{program.name} rebuild`") from error
     if json:
         _print_json(list(views.all), differences, reached)
     else:
@@ -123,10 +133,10 @@ async def verify_views(url: str, *, json: bool) -> bool:
     return not differences
 
 
-async def compare_views(url: str, name: str, *, version: int | None, json: bool) -> bool:
+async def compare_views(program: Program, url: str, name: str, *, version: int | None, json: bool) -> bool:
     """Compare the build of a view with what is in use; whether they agree. Raises StoreRefused, NotNow."""
     reached = 0
-    async with open_views(url) as views:
+    async with _opened(program, url) as views:
         with progress_bar(f"Bringing the build of {name} up to date") as report:
 
             def note(progress: Progress) -> None:
@@ -137,7 +147,7 @@ async def compare_views(url: str, name: str, *, version: int | None, json: bool)
             try:
                 differences = await compare(views, name, note, version=version)
             except BuildMissing as error:
-                raise _no_build(name) from error
+                raise _no_build(program, name) from error
             except ViewMissing as error:
                 raise NotNow(f"{error}; `--version N` compares with an older version") from error
     if json:
