@@ -24,7 +24,8 @@ SOUGHT = 1_000  # different words of a phrase that are looked for: PostgreSQL re
 
 
 _WORD = re.compile(r"[^\W_]+")
-_APART = {number: " " for number in range(128) if not chr(number).isalnum()}  # of ASCII: quicker than a pattern
+# Of ASCII, with a space for all that is no letter and no digit: quicker than a pattern.
+_APART = "".join(chr(number) if chr(number).isalnum() else " " for number in range(128))
 
 
 def words_of(text: str) -> list[str]:
@@ -33,7 +34,7 @@ def words_of(text: str) -> list[str]:
         text = "\n".join([line if line.isascii() else _unmarked(line) for line in text.split("\n")])
     text = text.lower()
     words = text.translate(_APART).split() if text.isascii() else _WORD.findall(text)
-    if len(text) > LETTERS:
+    if len(text) > LETTERS and max(map(len, words), default=0) > LETTERS:
         words = [word[:LETTERS] for word in words]
     return list(dict.fromkeys(words))
 
@@ -47,10 +48,10 @@ def _unmarked(line: str) -> str:
 
 def stored_words(text: str) -> str:
     """The words by which a row is found, as the statements of a `TextIndex` take them: the first, up to `BYTES`."""
-    words = " ".join(words_of(text)).encode()
-    if len(words) > BYTES:
-        words = words[: words.rindex(b" ", 0, BYTES + 1)]
-    return words.decode()
+    words = " ".join(words_of(text))
+    if len(words) * 4 > BYTES and len(encoded := words.encode()) > BYTES:  # no letter has more than four
+        return encoded[: encoded.rindex(b" ", 0, BYTES + 1)].decode()
+    return words
 
 
 class _Vector(FunctionElement[Any]):
