@@ -48,10 +48,10 @@ Outcome: TypeAlias = tuple[Append, Receipt | Exception]
 
 
 class Group:
-    """Appends of which no two share a mark. `stored` are their events that were stored, once they are judged."""
+    """Appends of which no two share a mark."""
 
     def __init__(self, appends: Sequence[Append], at: datetime) -> None:
-        self.stored: list[Recorded[bytes]] = []
+        self._stored: list[tuple[Append, int, int]] = []
         self._appends = appends
         self._at = microseconds(at)
         self._versions: Mapping[str, int | None] = {}
@@ -76,23 +76,29 @@ class Group:
         for owner, append in enumerate(self._appends, start=1):
             expected, asking = self._expected(append), append.idempotency
             key = (None, None) if asking is None else (asking.key, asking.fingerprint)
-            size, different = len(append.events), len({event.id for event in append.events})
-            asked.append((append.stream, expected, size, different < size, *key))
+            size = len(append.events)
+            doubled = size > 1 and len({event.id for event in append.events}) < size
+            asked.append((append.stream, expected, size, doubled or None, *key))
             owners += [owner] * size
             numbers += range(1, size + 1)
             recorded = recorded_of(append.events, append.stream, max(expected, 0), 0, self._at)
             events += (row_of(event, new.metadata) for event, new in zip(recorded, append.events, strict=True))
         columns = list(zip(*events, strict=True)) or [()] * 11
+        streams, expecteds, sizes, *rare = zip(*asked, strict=True)
         ids = [event.id for append in self._appends for event in append.events]
         arguments = (
             lock,
             self._at,
-            *zip(*asked, strict=True),
+            streams,
+            expecteds,
+            sizes,
+            *map(_unless_null, rare),
             owners,
             numbers,
             ids,
             *columns[4:8],
-            *columns[9:11],
+            columns[9],
+            _unless_null(columns[10]),
         )
         try:
             return await connection.answer(sql.APPEND, arguments)
@@ -100,6 +106,21 @@ class Group:
             if is_duplicate(error):  # a request was refused at this moment: now its key is known
                 raise Overtaken(str(error)) from error
             raise
+
+    @property
+    def reached(self) -> int:
+        """The position of the last event that was stored; 0 if none was."""
+        return self._stored[-1][2] if self._stored else 0
+
+    def stored(self) -> list[Recorded[bytes]]:
+        """The events that were stored, as they will be read."""
+        return [
+            event
+            for append, version, position in self._stored
+            for event in recorded_of(
+                append.events, append.stream, version - len(append.events), position - len(append.events), self._at
+            )
+        ]
 
     def judged(self, rows: Sequence[Row]) -> list[Outcome]:
         """What the answers mean to those who wait."""
@@ -109,8 +130,7 @@ class Group:
         fate, version, position, fingerprint, stream, refusal = row
         match fate:
             case "stored":
-                size = len(append.events)
-                self.stored += recorded_of(append.events, append.stream, version - size, position - size, self._at)
+                self._stored.append((append, version, position))
                 return Receipt(append.stream, version, position)
             case "repeated":
                 return Receipt(append.stream, version, position, repeated=True)
@@ -125,3 +145,8 @@ class Group:
                     return refused
             case _:
                 return EventIdTaken(append.stream)
+
+
+def _unless_null(column: Sequence[object]) -> Sequence[object]:
+    """The column, empty where it has nothing but nulls: with those the server fills up, and an array costs."""
+    return () if column.count(None) == len(column) else column

@@ -173,12 +173,12 @@ class Writer:
                 await connection.rows(sql.LOCK, (self._lock,))  # from here on they stay where they are
                 group.expect(dict(await connection.rows(sql.LAST_OF_STREAMS, (group.anywhere,))))
             outcomes = group.judged(await group.ask(connection, self._lock))
-            await self._fold(connection, group.stored)
+            await self._fold(connection, group.stored() if self._folds else ())
         return self._stored(outcomes, group)
 
     def _stored(self, outcomes: list[Outcome], group: Group) -> list[Outcome]:
-        if group.stored:
-            self._on_commit(group.stored[-1].position)
+        if group.reached:
+            self._on_commit(group.reached)
         return outcomes
 
     async def _connected(self) -> Connection:
