@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from orders.asgi import application
 from orders.settings import Settings
 from twofold.console.logins import Login, Role
 from twofold.console.passwords import PasswordHash
+from twofold.http.application import Application
 
 AT = "http://127.0.0.1:3000"
 
@@ -60,3 +64,44 @@ async def act(
     sent = {"csrf": token or http.cookies.get("twofold-form", ""), **fields}
     headers = {"Origin": AT, "Sec-Fetch-Site": "same-origin"}
     return await http.post(f"/console{path}", data=sent, headers=headers, follow_redirects=follow)
+
+
+@asynccontextmanager
+async def listening(
+    app: Application, address: str, headers: Mapping[str, str] | None = None
+) -> AsyncGenerator[AsyncGenerator[tuple[str, str]]]:
+    """The frames of a live stream, by name and content, from when it is open on. httpx would wait for its end."""
+    path, _, query = address.partition("?")
+    given = {"host": "127.0.0.1", **(headers or {})}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+    }
+    sent: asyncio.Queue[Any] = asyncio.Queue()
+    left = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def frames() -> AsyncGenerator[tuple[str, str]]:
+        while True:
+            async with asyncio.timeout(30):
+                body: bytes = (await sent.get())["body"]
+            found = re.fullmatch(rb"id: [0-9]+\nevent: (\w+)\ndata: (.*)\n\n", body)
+            if found is not None:
+                yield found[1].decode(), json.loads(found[2])
+
+    serving = asyncio.create_task(app(scope, receive, sent.put))
+    async with asyncio.timeout(30):
+        start = await sent.get()
+        assert start["status"] == 200
+        assert (await sent.get())["body"].startswith(b"retry:")
+    try:
+        yield frames()
+    finally:
+        left.set()
+        await serving

@@ -16,7 +16,8 @@ from orders.domain import (
     OrderCreated,
     OrderEvent,
     OrderStatusUpdated,
-    ShippingAddress,
+    PersonalAddress,
+    PersonalText,
     Status,
     codec,
     orders,
@@ -50,10 +51,10 @@ class OrderView(msgspec.Struct, frozen=True, rename="camel"):
     """An order: `itemCount` counts its items, not their quantities; `version` is what its ETag says."""
 
     order_id: str
-    customer_id: str
+    customer_id: PersonalText
     items: tuple[ItemView, ...]
     item_count: int
-    shipping_address: ShippingAddress
+    shipping_address: PersonalAddress
     total_amount: Decimal
     currency: str
     status: Status

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
-from typing import TypeAlias, assert_never
+from typing import Annotated, TypeAlias, assert_never
 
 import msgspec
 
@@ -31,6 +31,10 @@ class Status(StrEnum):
 ShippingAddress: TypeAlias = str | Mapping[str, str]
 """One text, or named lines as the sender's country has them (`street`, `city`, `postalCode`, ...), kept as sent."""
 
+_PERSONAL = msgspec.Meta(extra={"personal": True})  # masked for operators who may not see it
+PersonalText: TypeAlias = Annotated[str, _PERSONAL]
+PersonalAddress: TypeAlias = Annotated[ShippingAddress, _PERSONAL]
+
 
 class Item(msgspec.Struct, frozen=True, rename="camel"):
     """So many of a product at a price each, in the currency of the order."""
@@ -49,9 +53,9 @@ class Item(msgspec.Struct, frozen=True, rename="camel"):
 class OrderCreated(msgspec.Struct, frozen=True, rename="camel"):
     """A customer ordered these items."""
 
-    customer_id: str
+    customer_id: PersonalText
     items: tuple[Item, ...]
-    shipping_address: ShippingAddress
+    shipping_address: PersonalAddress
     currency: str
 
 
@@ -118,9 +122,9 @@ class CreateOrder(msgspec.Struct, Command[Receipt], frozen=True):
     """Order these items. The id is new, made by whoever sends the command."""
 
     order_id: str
-    customer_id: str
+    customer_id: PersonalText
     items: tuple[Item, ...]
-    shipping_address: ShippingAddress
+    shipping_address: PersonalAddress
     currency: str = "USD"
 
     def faults(self) -> Sequence[Fault]:

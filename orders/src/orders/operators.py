@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from orders.app import OrderService
+from orders.app import MODEL, OrderService
 from orders.http import explain
 from orders.settings import Settings
 from twofold.console.access import Access
@@ -21,7 +21,7 @@ def operators(service: OrderService, settings: Settings) -> Console:
         logins=read_logins(settings.console_logins) if settings.console_logins else (),
         secret=(settings.console_secret or secrets.token_urlsafe(32)).encode(),
     )
-    return console(service.views, access, title="Orders", explain=explain)
+    return console(service.views, access, title="Orders", model=MODEL, commands=service.commands, explain=explain)
 
 
 def is_served(console: Console, settings: Settings) -> bool:

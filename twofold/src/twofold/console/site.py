@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from twofold.bus import CommandBus
 from twofold.console import texts
 from twofold.console.access import Access
 from twofold.console.pages import PAGES
@@ -18,6 +19,7 @@ from twofold.http.application import Handler, Route
 from twofold.http.exchange import Request, Response
 from twofold.http.html import Site
 from twofold.http.problems import Explain, Problem, problem_of
+from twofold.model import Model
 from twofold.views import Views
 
 log = logging.getLogger("twofold.console")
@@ -30,10 +32,18 @@ _HEADERS = {
 }
 
 
-def console(views: Views, access: Access, *, title: str = "Twofold", explain: Explain = lambda _error: None) -> Console:
-    """The console of an application; `title` is what people call it."""
+def console(
+    views: Views,
+    access: Access,
+    *,
+    title: str = "Twofold",
+    model: Model | None = None,
+    commands: CommandBus | None = None,
+    explain: Explain = lambda _error: None,
+) -> Console:
+    """The console of an application; `title` is what people call it. Without `commands` they are only tried."""
     site = Site("twofold.console", at=PREFIX, filters=texts.FILTERS, explain=explain)
-    return Console(views, access, site, title, explain=explain)
+    return Console(views, access, site, title, model, commands, explain=explain)
 
 
 def routes(console: Console) -> Sequence[Route]:

@@ -18,6 +18,9 @@ _HIDDEN = re.compile(
 )
 
 
+_encode = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
+
+
 def shown(text: object, most: int = LONGEST) -> str:
     """A stored text as a page shows it: hidden characters made visible, its end cut off where it is very long."""
     whole = str(text)
@@ -28,10 +31,18 @@ def shown(text: object, most: int = LONGEST) -> str:
 def pretty(value: object) -> str:
     """A value, or the bytes of JSON, as JSON over several lines; what is none as text."""
     try:
-        content = value if isinstance(value, bytes) else msgspec.json.encode(value, enc_hook=str)
+        content = value if isinstance(value, bytes) else _encode(value)
         return msgspec.json.format(content, indent=2).decode(errors="replace")
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def compact(value: object) -> str:
+    """A value as JSON on one line."""
+    try:
+        return _encode(value).decode(errors="replace")
+    except (msgspec.MsgspecError, RecursionError, ValueError, TypeError):
+        return str(value)
 
 
 def amount(number: float) -> str:
@@ -68,6 +79,7 @@ def moment(at: datetime) -> Markup:
 FILTERS: Mapping[str, Callable[..., object]] = {
     "ago": ago,
     "amount": amount,
+    "compact": compact,
     "duration": duration,
     "moment": moment,
     "pretty": pretty,

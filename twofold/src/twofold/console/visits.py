@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
+from twofold.bus import CommandBus
 from twofold.console.access import Access, Visitor
 from twofold.console.jobs import Jobs
+from twofold.console.live import LiveTail
 from twofold.console.logins import Role
 from twofold.console.trends import Trends
 from twofold.http.exchange import Request, Response
 from twofold.http.html import Form, Site, read_cookie
 from twofold.http.problems import Explain
 from twofold.http.streams import Streams
+from twofold.inspecting.events import ShownEvent
+from twofold.inspecting.inspection import Inspection
+from twofold.model import Model
 from twofold.views import Views
 
 PREFIX = "/console"
 """Where the console stands below the root of the application."""
 NAVIGATION = (
     ("", "Overview", "o"),
+    ("/streams", "Streams", "s"),
+    ("/live", "Live", "l"),
     ("/projections", "Projections", "p"),
     ("/parked", "Parked", "k"),
+    ("/commands", "Commands", "c"),
+    ("/model", "Model", "m"),
 )
 """The pages that every page leads to: path, name, and the key that leads there behind g."""
 SAID = "twofold-said"
@@ -32,16 +42,23 @@ LONGEST_SAID = 500
 
 @dataclass(frozen=True)
 class Console:
-    """What an application gives its console, and the templates."""
+    """What an application gives its console, and the templates. Without a model nothing is known but the log."""
 
     views: Views
     access: Access
     site: Site
     title: str
+    model: Model | None = None
+    commands: CommandBus | None = None
     streams: Streams = field(default_factory=Streams)
     trends: Trends = field(default_factory=Trends)
     jobs: Jobs = field(default_factory=Jobs)
     explain: Explain = lambda _error: None
+
+    @cached_property
+    def tail(self) -> LiveTail:
+        """The end of the log, for all live tails."""
+        return LiveTail(self.views.store)
 
     def close(self) -> None:
         """End what would not end by itself: live streams and jobs."""
@@ -74,10 +91,24 @@ class Visit:
             raise LookupError("this page is for everybody")
         return self.visitor
 
+    def may(self, role: Role) -> bool:
+        """Whether the visitor has this role."""
+        return self.visitor is not None and self.visitor.may(role)
+
     @property
     def sees_payloads(self) -> bool:
         """Whether personal fields are shown."""
-        return self.visitor is not None and self.visitor.may(Role.PAYLOADS)
+        return self.may(Role.PAYLOADS)
+
+    @property
+    def inspection(self) -> Inspection:
+        """The log as this visitor may see it."""
+        console = self.console
+        return Inspection(console.views.store, console.model, console.views, personal=self.sees_payloads)
+
+    def row(self, event: ShownEvent) -> str:
+        """An event as a row of the live tail."""
+        return self.console.site.text("tail.html", "row", event, self.url())
 
     @property
     def root(self) -> str:
@@ -100,17 +131,13 @@ class Visit:
             "visit": self,
             "url": self.url,
             "said": said,
-            "operates": self._operates,
+            "operates": self.may(Role.OPERATE),
             "navigation": NAVIGATION,
         }
         response = self.console.site.render(self.request, template, status, **shared, **values)
         if said:
             response.headers["Set-Cookie"] = f"{SAID}=; Path={self.url()}; Max-Age=0"
         return response
-
-    @property
-    def _operates(self) -> bool:
-        return self.visitor is not None and self.visitor.may(Role.OPERATE)
 
     def leave(self, path: str, said: str = "", **query: object) -> Response:
         """Lead the browser to another page, which says this sentence once."""

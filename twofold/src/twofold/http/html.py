@@ -140,6 +140,10 @@ class Site:
         text = self._environment.get_template(template).render(root=root, static=static, csrf=token, **values)
         return Response(text.encode("utf-8", "replace"), status, headers, "text/html; charset=utf-8")
 
+    def text(self, template: str, macro: str, *values: object) -> str:
+        """What a macro of a template makes of these values: a part of a page, to be sent by itself."""
+        return str(getattr(self._environment.get_template(template).module, macro)(*values))
+
     def redirect(self, request: Request, path: str) -> Response:
         """Lead the browser to a path of this site, which it gets anew: a form that was sent is not sent again."""
         return Response(status=303, headers={"Location": self.root(request) + path, "Cache-Control": "no-store"})

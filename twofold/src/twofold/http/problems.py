@@ -12,10 +12,14 @@ from http import HTTPStatus
 import msgspec
 
 from twofold.errors import (
+    CommandInvalid,
+    CommandUnknown,
     Conflict,
+    ExportRefused,
     IdempotencyKeyReused,
     LetterRefused,
     LetterUnknown,
+    ModelMissing,
     OutcomeUnknown,
     ProjectionCodeMissing,
     ProjectionInline,
@@ -133,6 +137,14 @@ def _own(error: TwofoldError) -> Problem:
             return Problem(409, "letter-refused", f"The event {reason}")
         case SkipOvertaken():
             return Problem(409, "skip-overtaken", "Later events were folded since; only a rebuild brings it in")
+        case CommandUnknown():
+            return Problem(404, "command-unknown", str(error))
+        case CommandInvalid():
+            return Problem(400, "command-invalid", str(error))
+        case ModelMissing():
+            return Problem(409, "model-missing", "This process has no code of the application")
+        case ExportRefused(reason=reason):
+            return Problem(409, "export-refused", f"It cannot be written as a test: {reason}")
         case StoreUnavailable():
             return Problem(503, "busy", "The service cannot take this now; try again", headers={"Retry-After": "1"})
         case StoreFailed():

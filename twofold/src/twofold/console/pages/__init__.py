@@ -5,7 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import ModuleType
 
-from twofold.console.pages import entrance, overview, parked, projections
+from twofold.console.pages import (
+    commands,
+    correlation,
+    entrance,
+    event,
+    live,
+    model,
+    overview,
+    parked,
+    projections,
+    search,
+    stepper,
+    stream,
+    streams,
+)
 
-PAGES: Sequence[ModuleType] = (overview, projections, parked, entrance)
+PAGES: Sequence[ModuleType] = (
+    overview,
+    search,
+    streams,
+    stream,
+    event,
+    correlation,
+    live,
+    projections,
+    stepper,
+    parked,
+    commands,
+    model,
+    entrance,
+)
 """All of them. Each has a function `pages`, which answers what it serves."""
