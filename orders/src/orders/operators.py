@@ -21,7 +21,15 @@ def operators(service: OrderService, settings: Settings) -> Console:
         logins=read_logins(settings.console_logins) if settings.console_logins else (),
         secret=(settings.console_secret or secrets.token_urlsafe(32)).encode(),
     )
-    return console(service.views, access, title="Orders", model=MODEL, commands=service.commands, explain=explain)
+    return console(
+        service.views,
+        access,
+        title="Orders",
+        model=MODEL,
+        commands=service.commands,
+        metrics=service.metrics,
+        explain=explain,
+    )
 
 
 def is_served(console: Console, settings: Settings) -> bool:

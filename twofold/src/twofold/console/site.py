@@ -19,6 +19,7 @@ from twofold.http.application import Handler, Route
 from twofold.http.exchange import Request, Response
 from twofold.http.html import Site
 from twofold.http.problems import Explain, Problem, problem_of
+from twofold.metrics import Metrics
 from twofold.model import Model
 from twofold.views import Views
 
@@ -39,11 +40,12 @@ def console(
     title: str = "Twofold",
     model: Model | None = None,
     commands: CommandBus | None = None,
+    metrics: Metrics | None = None,
     explain: Explain = lambda _error: None,
 ) -> Console:
     """The console of an application; `title` is what people call it. Without `commands` they are only tried."""
     site = Site("twofold.console", at=PREFIX, filters=texts.FILTERS, explain=explain)
-    return Console(views, access, site, title, model, commands, explain=explain)
+    return Console(views, access, site, title, model, commands, metrics, explain=explain)
 
 
 def routes(console: Console) -> Sequence[Route]:

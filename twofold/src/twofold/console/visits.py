@@ -20,6 +20,7 @@ from twofold.http.problems import Explain
 from twofold.http.streams import Streams
 from twofold.inspecting.events import ShownEvent
 from twofold.inspecting.inspection import Inspection
+from twofold.metrics import Metrics
 from twofold.model import Model
 from twofold.views import Views
 
@@ -50,6 +51,7 @@ class Console:
     title: str
     model: Model | None = None
     commands: CommandBus | None = None
+    metrics: Metrics | None = None
     streams: Streams = field(default_factory=Streams)
     trends: Trends = field(default_factory=Trends)
     jobs: Jobs = field(default_factory=Jobs)
