@@ -52,6 +52,7 @@ def served(*arguments: str) -> Generator[httpx.Client]:
         assert process.returncode == 0
     finally:
         process.kill()
+        process.communicate()
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_any_store_is_looked_at_without_its_code(url: str) -> None:
             "/projections": "No projection was ever started",
             "/parked": "Nothing is parked",
             "/commands": "the code of the application is not here",
-            "/model": "Without the application&#39;s code",
+            "/model": "Without the application's code",
         }
         for path, text in pages.items():
             page = client.get(f"/console{path}")
@@ -98,7 +99,7 @@ def test_where_others_can_reach_it_it_needs_logins(url: str, tmp_path: Path) -> 
     logins.write_text(line)
     with served("--store", url, "--logins", str(logins)) as client:
         assert client.get("/console").status_code == 303
-        assert client.get("/console/streams").headers["location"] == "/console/login?next=%2Fstreams"
+        assert client.get("/console/streams").headers["location"] == "/console/login?next=%2Fconsole%2Fstreams"
 
 
 @pytest.mark.parametrize(
