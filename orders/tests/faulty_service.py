@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import twofold.letters as letters_module
 from orders.details import OrderDetails
 from orders.serve import serve_here
@@ -28,6 +30,7 @@ def wrong(projection: Any, view: Any, recorded: Any) -> Any:
 
 
 if __name__ == "__main__":
-    vars(letters_module)["RETRY_SECONDS"] = ()  # no letter is tried by itself
-    OrderDetails.evolve = wrong  # type: ignore[method-assign]  # that is the fault
+    patch = pytest.MonkeyPatch()
+    patch.setattr(letters_module, "RETRY_SECONDS", ())  # no letter is tried by itself
+    patch.setattr(OrderDetails, "evolve", wrong)
     sys.exit(serve_here(Settings.load()))
