@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from uuid_utils.compat import uuid7
 
 from consoles import act, browser, listening, logins, see, text_of, token_in
 from order_samples import body
@@ -307,6 +308,18 @@ async def test_hostile_texts_show_as_text_and_break_no_page(
     for evil in ("<script>alert", "<img", "\u202e", "\u200b", "\x1b", "</pre>'"):
         assert evil not in seen
     assert len(page.text) < 1_500_000  # all is shown of one event by itself, and nowhere else
+
+
+async def test_names_of_any_length_break_no_page(service: OrderService, http: httpx.AsyncClient) -> None:
+    said = Metadata.new(actor="a" * 100_000)
+    for number in range(20):
+        stream = f"talk-{number}{'n' * 100_000}"
+        event = NewEvent(id=uuid7(), type="t" * 100_000, schema=1, data=b"{}", metadata=said)
+        await service.store.append(stream, [event], expected=0)
+    for path in ("", "/streams", "/live", "/model", "/event?position=1", f"/correlation?id={said.correlation_id}"):
+        page = await http.get(f"/console{path}")
+        assert (page.status_code, len(page.text) < 200_000) == (200, True), path
+    await see(http, f"/stream?name=talk-1{'n' * 1000}", 400)
 
 
 async def test_who_does_not_see_payloads_sees_no_personal_field(service: OrderService, tmp_path: Path) -> None:

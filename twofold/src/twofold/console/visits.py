@@ -17,6 +17,7 @@ from twofold.console.trends import Trends
 from twofold.http.exchange import Request, Response
 from twofold.http.html import Form, Site, read_cookie
 from twofold.http.problems import Explain
+from twofold.http.requests import LONGEST_PARAMETER
 from twofold.http.streams import Streams
 from twofold.inspecting.events import ShownEvent
 from twofold.inspecting.inspection import Inspection
@@ -118,8 +119,12 @@ class Visit:
         return quote(self.request.root)
 
     def url(self, path: str = "", **query: object) -> str:
-        """The address of a page of the console; what is None is left out of its query."""
-        given = {name: value for name, value in query.items() if value is not None}
+        """The address of a page of the console; what is None is left out of its query.
+
+        What is longer than a parameter may be is cut right behind that: the link leads to a page that says so, and
+        names of a megabyte each make no page of a hundred of them.
+        """
+        given = {name: str(value)[: LONGEST_PARAMETER + 1] for name, value in query.items() if value is not None}
         return self.root + PREFIX + path + (f"?{urlencode(given)}" if given else "")
 
     def same(self, **changed: object) -> str:
