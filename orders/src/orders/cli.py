@@ -6,6 +6,7 @@ Each command imports what it needs when it is run, so that `orders serve` and `-
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 from contextlib import AbstractAsyncContextManager
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from orders.settings import Lifecycle, LogFormat, SettingRefused, Settings
+from orders.settings import GARBAGE, Lifecycle, LogFormat, SettingRefused, Settings
 from twofold.cli import mount
 from twofold.cli.applications import Program
 from twofold.cli.projections import StoreOption
@@ -162,6 +163,7 @@ def serve(
         console_logins=console_logins or None,
     )
     address = _free_address(settings.host, settings.port)
+    gc.set_threshold(GARBAGE)  # before the imports: what they make lives to the end
     from orders.serve import serve as run_service
 
     raise typer.Exit(run_service(msgspec.structs.replace(settings, host=address)))

@@ -16,14 +16,12 @@ from orders.app import open_service
 from orders.asgi import application
 from orders.live import LiveOrders
 from orders.operators import operators
-from orders.settings import LogFormat, SettingRefused, Settings
+from orders.settings import GARBAGE, LogFormat, SettingRefused, Settings
 from twofold.http import processes
 from twofold.http.serve import serve as serve_application
 from twofold.logs import log_to_stderr
 from twofold.store import Progress
 from twofold.views import View
-
-GARBAGE = 50_000  # objects made and not freed, after which cycles are looked for: requests hardly make any
 
 log = logging.getLogger("orders")
 
@@ -65,7 +63,6 @@ async def _serve(settings: Settings, process: str) -> int:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         log.info("serving %s on http://%s:%d", settings.store, host, settings.port)
         # What was made at start-up lives to the end: keep the garbage collector from looking at it again and again.
-        gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE)
         live, console = LiveOrders(service), operators(service, settings)

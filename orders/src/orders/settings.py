@@ -14,6 +14,7 @@ DEFAULT_PORT = 3000
 DEFAULT_STORE = "sqlite:///orders.db"
 DEFAULT_CURRENCY = "USD"
 MAX_PROCESSES = 256
+GARBAGE = 50_000  # objects made and not freed, after which cycles are looked for: requests hardly make any
 
 
 class Lifecycle(StrEnum):
