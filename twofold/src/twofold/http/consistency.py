@@ -68,6 +68,8 @@ class Consistency:
     async def written(self, request: Request, position: int) -> Mapping[str, str]:
         """The headers of the answer to a command: it has succeeded, whatever the views do."""
         headers = {TOKEN: Token(self._store.id, position).text()}
+        if not self._subscribed and "prefer" not in request.headers:  # nothing to wait for, nothing to say of it
+            return headers
         preferred = read_preferences(request)
         try:
             behind = await self._wait(self._subscribed, position, preferred)
