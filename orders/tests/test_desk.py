@@ -17,6 +17,8 @@ import pytest
 from consoles import AT, browser, logins
 from order_samples import create, item
 from orders.app import OrderService, open_service
+from orders.asgi import application
+from orders.settings import Settings
 from servers import Server, start
 from talking import bring, exactly, history, new_customer, place
 from twofold.console.logins import Role
@@ -546,3 +548,23 @@ async def test_who_is_logged_in_can_leave(small_service: OrderService, tmp_path:
         await http.post("/console/logout", data=dict(out), headers={"Origin": AT})
 
         assert (await http.get("/")).status_code == 303
+
+
+# --- mounted ----------------------------------------------------------------------------------------------------------
+
+
+async def test_it_works_wherever_it_is_mounted(small_service: OrderService) -> None:
+    transport = httpx.ASGITransport(application(small_service, Settings()), root_path="/my shop")
+    async with httpx.AsyncClient(transport=transport, base_url=AT) as http:
+        for path in (*LOOKS, "/desk/new"):
+            page = await http.get(f"/my shop{path}")
+            links = re.findall(r' (?:href|src|action|hx-get|data-live)="([^"#]+)"', page.text)
+            assert links
+            assert all(link.startswith("/my%20shop/") for link in links), links
+            for link in links:
+                if "/static/" in link:
+                    assert (await http.get(link)).status_code == 200
+
+        form = dict(forms(await http.get("/my shop/desk/orders/order-1"))[0])
+        done = await http.post("/my shop/desk/orders/order-1", data=form, headers={"Origin": AT})
+        assert done.headers["location"] == "/my%20shop/desk/orders/order-1?done=1"

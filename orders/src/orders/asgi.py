@@ -45,10 +45,10 @@ def application(
     desk = not console.access.off if settings.desk is None else settings.desk
     documentation = pages.documentation(description, home=not desk)
     routes = [*openapi.routes(served), *pages.health(service.store.check), *documentation]
-    if is_served(console, settings):
+    if with_console := is_served(console, settings):
         routes += site.routes(console)
     if desk:
-        routes += Desk(service, settings, live, console.access).routes()
+        routes += Desk(service, settings, live, console.access, console=with_console).routes()
     if is_loopback(settings.host) if settings.metrics is None else settings.metrics:
         routes.append(metrics_route(partial(numbers, service.metrics, service.views)))
     return Application(routes, explain, service.metrics.requests)

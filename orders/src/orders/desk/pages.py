@@ -47,9 +47,15 @@ DeskHandler = Callable[[Request, Visitor | None], Awaitable[Response]]
 class Desk:
     """The handlers, over a running service."""
 
-    def __init__(self, service: OrderService, settings: Settings, live: LiveOrders, access: Access) -> None:
-        """Where there are logins, they are asked for. Where there are none and the desk was asked for, nobody is."""
+    def __init__(
+        self, service: OrderService, settings: Settings, live: LiveOrders, access: Access, *, console: bool
+    ) -> None:
+        """Where there are logins, they are asked for. Where there are none and the desk was asked for, nobody is.
+
+        `console`: the pages lead to the console, which is served too.
+        """
         self._access = access
+        self._console = console
         self._everybody = access.off or (access.open and settings.desk is True)
         self._service = service
         self._settings = settings
@@ -100,8 +106,9 @@ class Desk:
         except ValidationFailed as refused:
             faults = refused.faults
         sums = await self._service.queries.ask(GetDashboard(self._settings.currency))
-        return self._site.render(
+        return self._render(
             request,
+            visitor,
             "orders.html",
             400 if faults else 200,
             given=given,
@@ -114,7 +121,6 @@ class Desk:
             sorts=list(Sort),
             currency=self._settings.currency,
             position=position,
-            visitor=visitor,
         )
 
     async def order(self, request: Request, visitor: Visitor | None) -> Response:
@@ -136,8 +142,9 @@ class Desk:
         Parameters(request, ()).check()
         position = await self._service.store.head()
         sums = await self._service.queries.ask(GetDashboard(self._settings.currency))
-        return self._site.render(
+        return self._render(
             request,
+            visitor,
             "dashboard.html",
             sums=sums,
             orders=plots.by_day({one.day: Decimal(one.orders) for one in sums.by_day}),
@@ -146,7 +153,6 @@ class Desk:
             revenue_shares=plots.shares([one.revenue for one in sums.by_status]),
             box=(plots.WIDTH, plots.HEIGHT),
             position=position,
-            visitor=visitor,
         )
 
     # --- acting -------------------------------------------------------------------------------------------------------
@@ -208,6 +214,11 @@ class Desk:
 
     # --- what several handlers need -----------------------------------------------------------------------------------
 
+    def _render(
+        self, request: Request, visitor: Visitor | None, template: str, status: int = 200, /, **values: object
+    ) -> Response:
+        return self._site.render(request, template, status, visitor=visitor, console=self._console, **values)
+
     async def _shown(self, request: Request) -> Shown:
         """The order that a path names, read from its stream: never behind. Raises OrderNotFound."""
         order_id: str = request.path_params["orderId"]
@@ -228,8 +239,9 @@ class Desk:
         faults: Mapping[str, str] | None = None,
         reason: str = "",
     ) -> Response:
-        return self._site.render(
+        return self._render(
             request,
+            visitor,
             "order.html",
             status,
             order=found.order,
@@ -240,7 +252,6 @@ class Desk:
             faults=faults or {},
             reason=reason,
             key=str(uuid7()),
-            visitor=visitor,
         )
 
     def _new_page(
@@ -254,8 +265,9 @@ class Desk:
         made: str | None = None,
         focus: int | None = None,
     ) -> Response:
-        return self._site.render(
+        return self._render(
             request,
+            visitor,
             "new.html",
             status,
             draft=draft,
@@ -265,7 +277,6 @@ class Desk:
             focus=focus,
             most_rows=validation.MAX_ITEMS,
             currency=self._settings.currency,
-            visitor=visitor,
         )
 
 
