@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_samples import bring, create
+from orders import answers
 from orders.app import OrderService
 from orders.cursors import Sort, cursor_of, place_of
 from orders.details import details
@@ -247,6 +248,7 @@ HOUR = timedelta(hours=1)
 FILTERS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "nothing": ({}, {"a1", "b2", "c3", "d4", "e5", "f6"}),
     "a word": ({"text": "street"}, {"a1", "c3", "d4", "f6"}),
+    "a customer": ({"customer_id": "alice"}, {"a1", "d4", "f6"}),
     "a status": ({"status": Status.PENDING}, {"a1", "f6"}),
     "from": ({"created_from": NOON + 2 * HOUR}, {"c3", "d4", "e5", "f6"}),
     "from an instant later": ({"created_from": NOON + 2 * HOUR + timedelta(microseconds=1)}, {"d4", "e5", "f6"}),
@@ -314,6 +316,22 @@ async def test_a_walk_keeps_to_what_is_searched_for(shop: OrderService) -> None:
         return await shop.queries.ask(sought)
 
     assert await walked(ask) == ["a1", "c3", "f6"]
+
+
+@pytest.mark.parametrize("near", [1, 2, 4, 6])
+@pytest.mark.parametrize("sort", Sort)
+async def test_words_are_found_near_and_far(
+    shop: OrderService, monkeypatch: pytest.MonkeyPatch, sort: Sort, near: int
+) -> None:
+    """Of the first orders some have the words, or enough of them, or none."""
+    at_once = ids((await shop.queries.ask(SearchOrders(text="street", sort=sort))).orders)
+    monkeypatch.setattr(answers, "NEAR", near)
+
+    async def ask(cursor: str | None) -> FoundOrders:
+        return await shop.queries.ask(SearchOrders(text="street", sort=sort, limit=2, cursor=cursor))
+
+    assert await walked(ask) == at_once
+    assert sorted(at_once) == ["a1", "c3", "d4", "f6"]
 
 
 async def walked(ask: Callable[[str | None], Awaitable[FoundOrders]]) -> list[str]:

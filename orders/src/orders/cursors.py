@@ -56,9 +56,10 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 _decode = msgspec.json.Decoder(Place).decode
 
 
-def order_by(sort: Sort) -> list[sa.ColumnElement[Any]]:
-    """The terms to order a query by."""
-    return [column.asc() if sort.ascending else column.desc() for column in sort.columns]
+def order_by(sort: Sort, of: sa.FromClause = details.table) -> list[sa.ColumnElement[Any]]:
+    """The terms to order a query by, of the table or of what has its columns."""
+    columns = [of.c[column.name] for column in sort.columns]
+    return [column.asc() if sort.ascending else column.desc() for column in columns]
 
 
 def cursor_of(sort: Sort, value: int, position: int) -> str:

@@ -112,12 +112,19 @@ class TextIndex:
         self.update = sa.update(index).where(index.c.rowid == row).values(words=words)
         self.delete = sa.delete(index).where(index.c.rowid == row)
 
-    def matches(self, phrase: str) -> sa.ColumnElement[bool]:
-        """The condition that a row has all words of the phrase, or words that begin like them."""
+    def matches(self, phrase: str, among: sa.CTE | None = None) -> sa.ColumnElement[bool]:
+        """The condition that a row has all words of the phrase, or words that begin like them.
+
+        With `among`, which has a column `row`, it is one on its rows, and the index is looked through near them only.
+        """
         words = words_of(phrase)[:SOUGHT]
         if not words:
             return sa.false()
-        return self._row.in_(sa.select(self._index.c.rowid).where(_Found(self._index, " ".join(words))))
+        found = sa.select(self._index.c.rowid).where(_Found(self._index, " ".join(words)))
+        if among is None:
+            return self._row.in_(found)
+        least, most = (sa.select(end(among.c.row)).scalar_subquery() for end in (sa.func.min, sa.func.max))
+        return among.c.row.in_(found.where(self._index.c.rowid.between(least, most)))
 
 
 def creation(dialect: str, name: str) -> Iterator[str]:

@@ -106,9 +106,12 @@ class TableView(Generic[E, V]):
         """The body under which a row is stored: JSON as a client is sent it, decimals as numbers."""
         return _encode(view)
 
-    def matches(self, phrase: str) -> sa.ColumnElement[bool]:
-        """The condition that a row has all words of the phrase, or words that begin like them."""
-        return self._text.matches(phrase)
+    def matches(self, phrase: str, among: sa.CTE | None = None) -> sa.ColumnElement[bool]:
+        """The condition that a row has all words of the phrase, or words that begin like them.
+
+        With `among`, which has a column `row`, it is one on its rows, and the index is looked through near them only.
+        """
+        return self._text.matches(phrase, among)
 
     def parts(self, stored: Recorded[bytes], /) -> Sequence[Part]:
         """See Subscriber.parts: a sequence is a key."""
