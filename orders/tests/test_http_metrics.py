@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml  # type: ignore[import-untyped]  # mypy brings no types of it, pyright does
 from prometheus_client.parser import text_string_to_metric_families
 
 from order_samples import body
@@ -193,3 +194,28 @@ async def test_the_reference_has_every_metric_and_no_other() -> None:
         families = text_string_to_metric_families((await client.get("/metrics")).text)
         told = {f"{one.name}_total" if one.type == "counter" else one.name: one.type for one in families}
     assert dict(written) == told
+
+
+GRAFANA = REFERENCE.parents[1] / "grafana"
+
+
+def series_in_use() -> set[str]:
+    """The names of all series that the dashboard and the alerts ask for."""
+    dashboard = json.loads((GRAFANA / "twofold.json").read_text("utf-8"))
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    asked += [variable["query"]["query"] for variable in dashboard["templating"]["list"] if "job" in variable["name"]]
+    alerts = yaml.safe_load((GRAFANA / "alerts.yml").read_text("utf-8"))
+    asked += [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
+    assert all(expression.count("(") == expression.count(")") for expression in asked)
+    return {name for expression in asked for name in re.findall(r"twofold_\w+", expression)}
+
+
+async def test_dashboard_and_alerts_ask_only_for_what_is_served() -> None:
+    async with open_service("memory:") as service, client_of(service) as client:
+        await client.post("/orders", content=encode(body()))
+        await client.get("/orders/x")
+        text = (await client.get("/metrics")).text
+    served = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+    in_use = series_in_use()
+    assert len(in_use) > 15
+    assert in_use <= served

@@ -21,6 +21,8 @@ from twofold.model import Deciding, Model
 from twofold.running import running
 from twofold.store import Progress
 from twofold.subscription import LEASE_SECONDS
+from twofold.tracing import middleware as tracing
+from twofold.tracing import trace_if_asked
 from twofold.views import View, Views
 from twofold.watermarks import Watermarks
 
@@ -73,6 +75,7 @@ async def open_service(
         else:
             views = Views(store, subscribed=VIEWS, partitions=PARTITIONS)
         await views.start(on_progress)
+        trace_if_asked()
         watermarks = Watermarks(views)
         metrics = Metrics(store.statistics, process=process)
         commands, queries = _commands(store, metrics, command_seconds), _queries(store, views, metrics)
@@ -92,7 +95,7 @@ async def open_views(url: str) -> AsyncGenerator[Views]:
 
 
 def _commands(store: Store, metrics: Metrics, seconds: float) -> CommandBus:
-    bus = CommandBus([correlation, logging, counting(metrics.commands), timeout(seconds), validation])
+    bus = CommandBus([correlation, *tracing(), logging, counting(metrics.commands), timeout(seconds), validation])
 
     @bus.handles(CreateOrder)
     async def create_order(command: CreateOrder, metadata: Metadata) -> Receipt:
@@ -111,6 +114,6 @@ def _commands(store: Store, metrics: Metrics, seconds: float) -> CommandBus:
 
 
 def _queries(store: Store, views: Views, metrics: Metrics) -> QueryBus:
-    bus = QueryBus([correlation, logging, counting(metrics.queries)])
+    bus = QueryBus([correlation, *tracing(), logging, counting(metrics.queries)])
     Answers(store, views).register(bus)
     return bus

@@ -17,8 +17,10 @@ from twofold.console import site
 from twofold.console.visits import Console
 from twofold.http import openapi, pages, projections
 from twofold.http.application import Application
+from twofold.http.exchange import Asgi
 from twofold.http.metrics import metrics_route
 from twofold.http.serve import is_loopback
+from twofold.http.tracing import traced
 from twofold.metrics import numbers
 
 TITLE = "Orders"
@@ -27,7 +29,7 @@ DESCRIPTION = "An e-commerce order service: CQRS and event sourcing on Twofold."
 
 def application(
     service: OrderService, settings: Settings, live: LiveOrders | None = None, console: Console | None = None
-) -> Application:
+) -> Asgi:
     """The application over a service that is open already, and stays open as long as the application runs.
 
     Who has to end open streams gives the `live` part and the `console`, to close them.
@@ -51,4 +53,4 @@ def application(
         routes += Desk(service, settings, live, console.access, console=with_console).routes()
     if is_loopback(settings.host) if settings.metrics is None else settings.metrics:
         routes.append(metrics_route(partial(numbers, service.metrics, service.views)))
-    return Application(routes, explain, service.metrics.requests)
+    return traced(Application(routes, explain, service.metrics.requests))

@@ -13,6 +13,7 @@ from twofold.codec import Codec
 from twofold.events import Receipt
 from twofold.messages import Metadata
 from twofold.store import EventStore
+from twofold.tracing import appending
 
 E = TypeVar("E")
 A = TypeVar("A", bound="Aggregate[Any]")  # Any: an aggregate of some events is not one of all objects
@@ -89,7 +90,8 @@ class Repository(Generic[A, E]):
         stream, asked = f"{self.name}-{aggregate.id}", metadata.idempotency
         for number, event in enumerate(events, start=1):
             self.codec.reread(event, stream, aggregate.version + number)
-        receipt = await store.append(stream, events, expected=aggregate.version, idempotency=asked)
+        with appending(stream, len(events)):
+            receipt = await store.append(stream, events, expected=aggregate.version, idempotency=asked)
         if not receipt.repeated:
             aggregate.committed(receipt.version, len(events))
         return receipt

@@ -22,6 +22,7 @@ from twofold.errors import Conflict, EventIdTaken, OutcomeUnknown, StoreFailed, 
 from twofold.events import NewEvent, Receipt
 from twofold.messages import Metadata, ids_of
 from twofold.store import EventStore, IdempotencyStore, Snapshot, SnapshotStore
+from twofold.tracing import appending
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -214,7 +215,8 @@ class Category(Generic[C, S, E]):
     ) -> Receipt:
         """Append; if the outcome is unknown, append the same events again until the store tells, for a while."""
         try:
-            return await store.append(stream, events, expected=expected, idempotency=metadata.idempotency)
+            with appending(stream, len(events)):
+                return await store.append(stream, events, expected=expected, idempotency=metadata.idempotency)
         except OutcomeUnknown as error:
             unknown = error
         for seconds in SETTLE_SECONDS:

@@ -31,6 +31,7 @@ from twofold.sequences import (
 )
 from twofold.sql import Work
 from twofold.store import Store, check_names
+from twofold.tracing import folding
 
 PAGE = 500  # events folded in one transaction
 LONGEST = 1000  # bytes of a sequence's name that an index of any database takes
@@ -106,7 +107,8 @@ class Follower:
         began = time.monotonic()
         page = await self._page(self._position)
         if page:
-            await self._fold(self._position, page)
+            with folding(self._claim.name, page):
+                await self._fold(self._position, page)
             await asyncio.sleep(self._pace * (time.monotonic() - began))
         next_retry = await self._retry_due()
         if not page:

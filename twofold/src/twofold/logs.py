@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from traceback import extract_tb
 
 from twofold.middleware import current_message
+from twofold.tracing import ids
 
 LONGEST = 10_000  # characters of a record's text; the rest is left out
 FRAMES = 30  # of an error's trace, the innermost
@@ -47,8 +48,8 @@ class JsonLines(logging.Formatter):
     """A record as a JSON object in ASCII.
 
     It has `time` (UTC), `level`, `logger`, `process` and `message`; where there are any, `correlation_id`,
-    `message_id`, `milliseconds`, and of an error its type with those of its causes (`errors`) and its `trace`. The text
-    of such an error is left out: it may quote what the error is about.
+    `message_id`, `milliseconds`, `trace_id` and `span_id`, and of an error its type with those of its causes (`errors`)
+    and its `trace`. The text of such an error is left out: it may quote what the error is about.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -60,6 +61,7 @@ class JsonLines(logging.Formatter):
             "process": record.process,
             "message": record.getMessage()[:LONGEST],
             **_ids(record),
+            **ids(),
             **_error(record),
         }
         return json.dumps(fields, separators=(",", ":"))

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TextIO
 
-from twofold.http.exchange import Message, Receive, Scope, Send
+from twofold.http.exchange import Asgi, Message, Receive, Scope, Send
 
 FLUSH_SECONDS = 0.2
 
@@ -24,7 +23,7 @@ class AccessLog:
 
     def __init__(
         self,
-        application: Callable[[Scope, Receive, Send], Awaitable[None]],
+        application: Asgi,
         stream: TextIO,
         *,
         as_json: bool = False,

@@ -15,6 +15,11 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+"""Any ASGI application."""
+
+ROUTE = "twofold.route"
+"""Under what key of a scope its route is found once it is answered, for whoever stands around the application."""
 
 NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 
