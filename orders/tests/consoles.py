@@ -18,7 +18,7 @@ from orders.asgi import application
 from orders.settings import Settings
 from twofold.console.logins import Login, Role
 from twofold.console.passwords import PasswordHash
-from twofold.http.application import Application
+from twofold.http.exchange import Asgi
 
 AT = "http://127.0.0.1:3000"
 
@@ -68,7 +68,7 @@ async def act(
 
 @asynccontextmanager
 async def listening(
-    app: Application, address: str, headers: Mapping[str, str] | None = None
+    app: Asgi, address: str, headers: Mapping[str, str] | None = None
 ) -> AsyncGenerator[AsyncGenerator[tuple[str, str]]]:
     """The frames of a live stream, by name and content, from when it is open on. httpx would wait for its end."""
     path, _, query = address.partition("?")
@@ -95,7 +95,7 @@ async def listening(
             if found is not None:
                 yield found[1].decode(), json.loads(found[2])
 
-    serving = asyncio.create_task(app(scope, receive, sent.put))
+    serving = asyncio.ensure_future(app(scope, receive, sent.put))
     async with asyncio.timeout(30):
         start = await sent.get()
         assert start["status"] == 200
