@@ -84,15 +84,15 @@ class Writer:
         if self._stuck is not None:
             raise _again(self._stuck)
 
-    async def submit(
+    def submit(
         self, stream: str, events: Sequence[NewEvent], expected: int | None, idempotency: Idempotency | None
-    ) -> Receipt:
-        """Have the append stored. Raises why it could not be."""
+    ) -> asyncio.Future[Receipt]:
+        """Have the append stored; await its receipt. That raises why it could not be. Raises what `check` raises."""
         self.check()
         append = Append(stream, events, expected, idempotency, asyncio.get_running_loop().create_future())
         self._waiting.append(append)
         self._more.set()
-        return await append.outcome
+        return append.outcome
 
     async def close(self) -> None:
         """Finish what was submitted, then stop."""

@@ -102,14 +102,15 @@ class Writer:
         if self._stuck is not None:
             raise self._stuck
 
-    async def submit(
+    def submit(
         self, run: Callable[[Transaction], T | Refused], subject: str, message_id: UUID | None = None
-    ) -> T:
-        """Have the job done and committed. Raises what it raises, or why it could not be committed."""
+    ) -> asyncio.Future[T]:
+        """Have the job done and committed; await its result. That raises what the job raises, or why it could not be
+        committed. Raises what `check` raises."""
         self.check()
         job: Job[T] = Job(run, subject, message_id, self._loop.create_future())
         self._queue.put(job)
-        return await job.outcome
+        return job.outcome
 
     async def close(self) -> None:
         """Finish what was submitted, then stop."""
