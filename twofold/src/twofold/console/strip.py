@@ -15,7 +15,7 @@ from twofold.inspecting.events import ShownEvent
 
 LEAST, MOST = 136.0, 210.0  # pixels between two events: room for the name of a type
 FOLDED_SECONDS = 3600.0  # a gap of more is drawn as a fold
-MARGIN = 62.0
+MARGIN = 74.0  # half of the longest label, in bold
 HEIGHT = 78
 SHORTEN = 18  # characters of a type that have room under an event
 
