@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from orders.settings import Lifecycle, SettingRefused, Settings
 from servers import start
 from talking import JSON, encode
 from twofold import Metadata
+from twofold.board import MEMORY
 from twofold.errors import StoreBusy
 from twofold.metrics import numbers
 
@@ -219,3 +222,28 @@ async def test_dashboard_and_alerts_ask_only_for_what_is_served() -> None:
     in_use = series_in_use()
     assert len(in_use) > 15
     assert in_use <= served
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares a port between processes")
+def test_whichever_process_is_asked_tells_the_numbers_of_all(tmp_path: Path) -> None:
+    folders = set(MEMORY.glob("twofold-*"))
+    with start(f"sqlite:///{tmp_path / 'orders.db'}", tmp_path / "log", processes=2) as server:
+        sent, made, deadline = encode(body()), 0, time.monotonic() + 60
+        told: Mapping[str, float] = {}
+        while not all(told.get(name) for name in ("1", "2")):  # each request comes to one of them, by a new connection
+            assert time.monotonic() < deadline, told
+            assert httpx.post(f"{server.url}/orders", content=sent, headers=JSON, timeout=30).status_code == 201
+            made += 1
+            told = events_by_process(server.url)
+        for _ in range(3):
+            time.sleep(1.5)  # each has told the other all by now
+            assert sum(events_by_process(server.url).values()) == made
+        assert server.stop() == 0
+    assert set(MEMORY.glob("twofold-*")) <= folders, "a folder was left behind"
+
+
+def events_by_process(url: str) -> Mapping[str, float]:
+    """How many events each process has appended, as either of them tells."""
+    text = httpx.get(f"{url}/metrics", timeout=30).text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {one.labels["process"]: one.value for one in samples if one.name == "twofold_append_events_total"}

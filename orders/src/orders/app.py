@@ -14,6 +14,7 @@ from orders.queries import GetDashboard, GetOrder, GetOrdersByCustomer, SearchOr
 from orders.sales import sales
 from orders.settings import Lifecycle
 from twofold import CommandBus, Metadata, QueryBus, Receipt, Store
+from twofold.board import Board
 from twofold.connect import connect
 from twofold.metrics import Metrics, counting
 from twofold.middleware import correlation, logging, timeout, validation
@@ -58,12 +59,14 @@ async def open_service(
     command_seconds: float = 30.0,
     lease_seconds: float = LEASE_SECONDS,
     process: str = "1",
+    board: Board | None = None,
     on_progress: OnProgress = lambda _view, _progress: None,
 ) -> AsyncGenerator[OrderService]:
     """The service over the store that the URL names; inline views that have missed events are caught up first.
 
     Where several processes write at once (PostgreSQL) views are subscribed unless `lifecycle` says otherwise: inline
-    they would be folded under the lock that all appends share. `process` names this one in its metrics.
+    they would be folded under the lock that all appends share. `process` names this one in its metrics,
+    which it shares with others over the `board`.
 
     Raises StoreRefused, LifecycleRefused.
     """
@@ -77,7 +80,7 @@ async def open_service(
         await views.start(on_progress)
         trace_if_asked()
         watermarks = Watermarks(views)
-        metrics = Metrics(store.statistics, process=process)
+        metrics = Metrics(store.statistics, process=process, board=board)
         commands, queries = _commands(store, metrics, command_seconds), _queries(store, views, metrics)
         keeping = running(views, lease_seconds=lease_seconds, on_advance=watermarks.advanced, on_progress=on_progress)
         async with keeping, metrics.sampling():

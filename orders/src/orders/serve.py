@@ -17,6 +17,7 @@ from orders.asgi import application
 from orders.live import LiveOrders
 from orders.operators import operators
 from orders.settings import GARBAGE, LogFormat, SettingRefused, Settings
+from twofold.board import BOARD, Board, made_board
 from twofold.http import processes
 from twofold.http.serve import serve as serve_application
 from twofold.logs import log_to_stderr
@@ -33,30 +34,34 @@ def serve(settings: Settings) -> int:
     if not processes.supported():
         raise SettingRefused("only Linux shares a port between processes: set processes to 1")
     log_to_stderr(as_json=settings.log is LogFormat.JSON)
-    with processes.reserved_port(settings.host, settings.port) as port:
+    with processes.reserved_port(settings.host, settings.port) as port, made_board() as board:
         secret = settings.console_secret or secrets.token_urlsafe(32)  # a session is one in all of them
         each = msgspec.structs.replace(settings, port=port, console_secret=secret)
         command = (sys.executable, "-m", "orders.worker")
-        environment = {**os.environ, **each.variables()}
+        environment = {**os.environ, **each.variables(), BOARD: str(board)}
         log.info("serving with %d processes on port %d", settings.processes, port)
         return asyncio.run(
             processes.supervise(command, environment, processes=settings.processes, stop_seconds=settings.stop_seconds)
         )
 
 
-def serve_here(settings: Settings, process: str = "1") -> int:
-    """Serve in this process, whatever the settings say of others, under this name in the metrics; see `serve`."""
+def serve_here(settings: Settings, process: str = "1", board: Board | None = None) -> int:
+    """Serve in this process, whatever the settings say of others; see `serve`.
+
+    In the metrics it has this name, and tells those of all that share the board.
+    """
     log_to_stderr(as_json=settings.log is LogFormat.JSON)
-    return uvloop.run(_serve(settings, process))
+    return uvloop.run(_serve(settings, process, board))
 
 
-async def _serve(settings: Settings, process: str) -> int:
+async def _serve(settings: Settings, process: str, board: Board | None) -> int:
     opening = open_service(
         settings.store,
         lifecycle=settings.views,
         command_seconds=settings.command_seconds,
         lease_seconds=settings.lease_seconds,
         process=process,
+        board=board,
         on_progress=_log_progress,
     )
     async with opening as service:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from orders.serve import serve_here
 from orders.settings import Settings
+from twofold.board import BOARD, Board
 from twofold.cli.terminal import complain
 from twofold.errors import StoreRefused, TwofoldError
 from twofold.http.processes import LATE_SECONDS, PROCESS, stop_with_parent
@@ -14,10 +16,10 @@ from twofold.http.processes import LATE_SECONDS, PROCESS, stop_with_parent
 
 def main() -> int:
     """Serve until told to stop, or until the parent is gone; answers the exit code."""
-    settings = Settings.load()
+    settings, process = Settings.load(), os.environ[PROCESS]
     stop_with_parent(settings.stop_seconds + LATE_SECONDS)
     try:
-        return serve_here(settings, os.environ[PROCESS])
+        return serve_here(settings, process, Board(Path(os.environ[BOARD]), process))
     except TwofoldError as error:
         complain(str(error))
         return 2 if isinstance(error, StoreRefused) else 1

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
+from twofold.board import Board
 from twofold.bus import Middleware, Next
 from twofold.errors import (
     EventUnreadable,
@@ -30,7 +31,16 @@ from twofold.errors import (
 )
 from twofold.messages import Metadata
 from twofold.overview import Status, overview
-from twofold.statistics import Appends, AppendStatistics, Distribution, Histogram, Timings
+from twofold.statistics import (
+    Appends,
+    AppendStatistics,
+    Distribution,
+    Histogram,
+    Messages,
+    Process,
+    Requests,
+    Timings,
+)
 from twofold.views import Views
 
 R = TypeVar("R")
@@ -41,43 +51,6 @@ STORE_SECONDS = 5.0  # after which numbers are told without those of the store
 
 TROUBLE = (OutcomeUnknown, TimedOut, StoreUnavailable, StoreFailed, StatementFailed, ProjectionFailed, EventUnreadable)
 """Errors that are no answer to the message: the service could not do its work."""
-
-
-class Requests(msgspec.Struct, frozen=True):
-    """HTTP requests to a route, as it was declared, with answers of a class (`2xx`); what it took to have the answer.
-
-    Of an answer that is a stream this is the time until it begins.
-    """
-
-    method: str
-    route: str
-    status: str
-    seconds: Distribution
-
-
-class Messages(msgspec.Struct, frozen=True):
-    """Commands or queries of a name that came to an outcome: `done`, `refused` by the domain, or `failed`."""
-
-    name: str
-    outcome: str
-    seconds: Distribution
-
-
-class Process(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process has done since it began. `loop_lag` is how late its event loop was, looked at all the time."""
-
-    name: str
-    pid: int
-    started_at: float
-    cpu_seconds: float
-    resident_bytes: int | None
-    open_files: int | None
-    loop_lag: Distribution
-    streams: int
-    appends: Appends
-    requests: Sequence[Requests]
-    commands: Sequence[Messages]
-    queries: Sequence[Messages]
 
 
 class Log(msgspec.Struct, frozen=True):
@@ -112,13 +85,17 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
 class Metrics:
     """The numbers of this process. `requests`, `commands` and `queries` are counted by those who handle them."""
 
-    def __init__(self, appends: AppendStatistics, *, process: str = "1") -> None:
-        """`process` tells it from others that serve the same port, and stays the same where one is started anew."""
+    def __init__(self, appends: AppendStatistics, *, process: str = "1", board: Board | None = None) -> None:
+        """`process` tells it from others that serve the same port, and stays the same where one is started anew.
+
+        Over the `board` they tell each other their numbers.
+        """
         self.requests = Timings()
         self.commands = Timings()
         self.queries = Timings()
         self._appends = appends
         self._process = process
+        self._board = board
         self._started_at = time.time()
         self._loop_lag = Histogram()
         self._streams: list[Callable[[], int]] = []
@@ -147,6 +124,17 @@ class Metrics:
             queries=_messages(self.queries),
         )
 
+    def processes(self) -> Sequence[Process]:
+        """What this process has done so far, and those that share its port; the others are a second old at most.
+
+        This one leaves on the board what it tells here, so no number goes back when another is asked next.
+        """
+        own = self.read()
+        if self._board is None:
+            return [own]
+        self._board.tell(own)
+        return sorted([own, *self._board.others()], key=lambda process: process.name)
+
     def history(self) -> Sequence[Sample]:
         """The last hour of this process, second by second, the oldest first; none before `sampling`."""
         return list(self._history)
@@ -161,6 +149,8 @@ class Metrics:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+            if self._board is not None:
+                self._board.leave()
 
     async def _sample(self, appends: Appends, requests: Distribution) -> None:
         began, worst = perf_counter(), 0.0
@@ -175,6 +165,8 @@ class Metrics:
                 appended, requested = self._appends.read(), self.requests.total()
                 self._history.append(_sample_of(now - began, worst, appends, appended, requested.since(requests)))
                 began, worst, appends, requests = now, 0.0, appended, requested
+                if self._board is not None:
+                    self._board.tell(self.read())
 
 
 def _sample_of(seconds: float, lag: float, before: Appends, after: Appends, requests: Distribution) -> Sample:
@@ -218,8 +210,8 @@ def counting(timings: Timings) -> Middleware:
 
 
 async def numbers(metrics: Metrics, views: Views) -> Numbers:
-    """The numbers of this process, and of the store and its views."""
-    return Numbers([metrics.read()], await _log(views))
+    """The numbers of this process and those beside it, and of the store and its views."""
+    return Numbers(metrics.processes(), await _log(views))
 
 
 async def _log(views: Views) -> Log | None:

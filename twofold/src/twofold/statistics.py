@@ -156,3 +156,40 @@ class AppendStatistics:
         return Appends(
             self._seconds.read(), self._events, self._conflicts, self._groups.read(), self._group_seconds.read()
         )
+
+
+class Requests(msgspec.Struct, frozen=True):
+    """HTTP requests to a route, as it was declared, with answers of a class (`2xx`); what it took to have the answer.
+
+    Of an answer that is a stream this is the time until it begins.
+    """
+
+    method: str
+    route: str
+    status: str
+    seconds: Distribution
+
+
+class Messages(msgspec.Struct, frozen=True):
+    """Commands or queries of a name that came to an outcome: `done`, `refused` by the domain, or `failed`."""
+
+    name: str
+    outcome: str
+    seconds: Distribution
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process has done since it began. `loop_lag` is how late its event loop was, looked at all the time."""
+
+    name: str
+    pid: int
+    started_at: float
+    cpu_seconds: float
+    resident_bytes: int | None
+    open_files: int | None
+    loop_lag: Distribution
+    streams: int
+    appends: Appends
+    requests: Sequence[Requests]
+    commands: Sequence[Messages]
+    queries: Sequence[Messages]

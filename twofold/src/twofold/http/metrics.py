@@ -18,9 +18,9 @@ from prometheus_client.registry import Collector
 from twofold.http.application import Route
 from twofold.http.exchange import Request, Response
 from twofold.http.requests import Parameters
-from twofold.metrics import Log, Numbers, Process
+from twofold.metrics import Log, Numbers
 from twofold.overview import State, Status
-from twofold.statistics import Distribution
+from twofold.statistics import Distribution, Process
 
 
 @dataclass(frozen=True)
