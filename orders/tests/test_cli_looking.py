@@ -19,11 +19,14 @@ import twofold.cli
 from orders.app import open_service
 from orders.domain import CreateOrder, Item, Status, UpdateOrderStatus
 from orders.domain import orders as orders_of_the_domain
+from orders.settings import Lifecycle
+from poison import Poison
 from twofold import Metadata
 from twofold.cli.tailing import Cap
 
 HOSTILE = "[red]\x1b[31m\r\u202eEvil[/] " + "x" * 5_000
 CORRELATION = Metadata.new()
+ITEMS = (Item("chai", 2, Decimal("18.10")),)
 
 Terminal: TypeAlias = Callable[..., Awaitable[tuple[int, str, str]]]
 
@@ -34,8 +37,7 @@ async def url(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path / 'store.db'}"
     async with open_service(url) as service:
         for number, street in (("7", "Main Street"), ("8", HOSTILE)):
-            items = (Item("chai", 2, Decimal("18.10")),)
-            create = CreateOrder(number, "ALFKI", items, {"street": street})
+            create = CreateOrder(number, "ALFKI", ITEMS, {"street": street})
             metadata = CORRELATION if number == "7" else Metadata.new()
             await orders_of_the_domain.transact(service.store, create, metadata)  # past all validation
         for status in (Status.CONFIRMED, Status.SHIPPED):
@@ -214,3 +216,42 @@ async def test_what_needs_code_says_how_to_name_it(terminal: Terminal) -> None:
         code, _, complained = await terminal("twofold", "--app", named, "state", "order-7")
         assert (code, why in complained) == (2, True)
     assert (await terminal("twofold", "--app", "orders.app:MODEL", "verify"))[0] == 0
+
+
+async def test_what_is_parked_is_found_understood_and_drained(
+    terminal: Terminal, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the terminal alone, beside the running service, until the read side is whole again."""
+    poison = Poison(monkeypatch)
+    poison.orders.add("7")
+    async with open_service(url, lifecycle=Lifecycle.SUBSCRIBED) as service:
+        last = await service.commands.execute(UpdateOrderStatus("7", Status.DELIVERED), Metadata.new())
+        late = await service.commands.execute(CreateOrder("9", "ANTON", ITEMS, {"city": "Riga"}), Metadata.new())
+        assert await service.watermarks.wait(service.views.all, late.position, 20) == 0
+
+        # It is found: something is wrong, and where.
+        code, printed, _ = await terminal("orders", "doctor")
+        assert code == 1
+        assert "1 events of 1 sequences are parked" in printed
+        assert (await terminal("orders", "projections", "--check"))[0] == 1
+        code, printed, _ = await terminal("orders", "parked")
+        assert code == 0
+        assert [line[:4] for line in words(printed)[2:]] == [["7", str(last.position), "1", "1"]]
+
+        # It is understood: which event, of what, and why; what the order is, and what the row was to become.
+        code, printed, _ = await terminal("orders", "parked", "show", "order_details", str(last.position))
+        assert (code, "this cannot be folded" in printed, "order-7" in printed) == (0, True, True)
+        code, printed, _ = await terminal("orders", "diff", "7", "3", "4")
+        assert (code, ["status", "changed", '"shipped"', '"delivered"'] in words(printed)) == (0, True)
+        code, printed, _ = await terminal("orders", "retry", "order_details")
+        assert (code, "0 folded, 1 left: RuntimeError: this cannot be folded" in printed) == (1, True)
+
+        # Its code is mended, and it drains.
+        poison.orders.clear()
+        code, printed, _ = await terminal("orders", "retry", "order_details")
+        assert (code, printed) == (0, "7  1 folded, 0 left\n")
+        assert await terminal("orders", "parked") == (0, "Nothing is parked\n", "")
+        assert (await terminal("orders", "projections", "--check"))[0] == 0
+        assert (await terminal("orders", "doctor"))[0] == 0
+    code, printed, _ = await terminal("orders", "verify")
+    assert (code, printed.startswith("No difference")) == (0, True)

@@ -39,6 +39,7 @@ def mount(app: typer.Typer, program: Program, *, without: Collection[str] = ()) 
     _add_states(command, program, default)
     _add_relations(command, program, default)
     _add_tail(command, default)
+    _add_doctor(command, program, default)
 
 
 def _add_streams(command: Adding[Any], program: Program, default: Any) -> None:
@@ -198,3 +199,19 @@ def _add_tail(command: Adding[Any], default: Any) -> None:
 
         wanted = tailing.Wanted(category, stream, type, actor)
         asyncio.run(tailing.tail(store, wanted=wanted, after=after, rate=rate, limit=limit, json=json))
+
+
+def _add_doctor(command: Adding[Any], program: Program, default: Any) -> None:
+    @command("doctor")
+    def doctor(
+        *,
+        check: Annotated[
+            bool, typer.Option("--check", help="Read all of it: the database, and each event with its checksum.")
+        ] = False,
+        store: StoreOption = default,
+        json: JsonFlag = False,
+    ) -> None:
+        """Look whether anything is wrong with a store, and say what to do. Exit code 1 if something is."""
+        from twofold.cli.doctor import examine
+
+        raise typer.Exit(0 if asyncio.run(examine(program, store, check=check, json=json)) else 1)
