@@ -68,6 +68,16 @@ async def url(tmp_path: Path) -> str:
     return url
 
 
+def test_an_application_that_is_named_is_known(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "small_shop.py").write_text('from twofold.model import Model\n\nMODEL = Model("The small shop")\n')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("TWOFOLD_APP", "small_shop:MODEL")
+    with served("--store", url) as client:
+        page = client.get("/console/model").text
+    assert "The small shop" in page
+    assert "Without the application's code" not in page
+
+
 def test_any_store_is_looked_at_without_its_code(url: str) -> None:
     with served("--store", url) as client:
         assert client.get("/", follow_redirects=True).url.path == "/console"

@@ -116,8 +116,9 @@ def mount(application: typer.Typer, program: Program, *, without: Collection[str
     building.mount(application, program)
 
 
-mount(app, Program("twofold", chosen.opening, chosen.model))
-console.mount(app)
+program = Program("twofold", chosen.opening, chosen.model)
+mount(app, program)
+console.mount(app, program)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.cli.applications import Program
 from twofold.cli.terminal import AskedWrongly
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 3001
 
 
-def mount(app: typer.Typer) -> None:
+def mount(app: typer.Typer, program: Program) -> None:
     """Add the commands to an application."""
     console = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.add_typer(console, name="console")
@@ -43,7 +44,7 @@ def mount(app: typer.Typer) -> None:
         """Serve the console of a store, whatever application wrote it, until Ctrl-C.
 
         On loopback whoever is on this machine may use it; elsewhere it needs a file of logins. Without the
-        application's code it shows the log and its projections, and folds nothing.
+        application's code (`twofold --app shop.app:MODEL console`) it folds nothing.
         """
         if context.invoked_subcommand is not None:
             return
@@ -51,7 +52,7 @@ def mount(app: typer.Typer) -> None:
             raise AskedWrongly("say which store with --store URL")
         from twofold.console.alone import serve_alone
 
-        asyncio.run(serve_alone(store, host=host, port=port, logins=logins))
+        asyncio.run(serve_alone(program, store, host=host, port=port, logins=logins))
 
     @console.command("hash-password")
     def hash_password(
