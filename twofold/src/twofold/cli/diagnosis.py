@@ -135,8 +135,8 @@ async def integrity(store: Store, file: str | None, on_progress: Callable[[Progr
             damaged.append(error)
         else:
             break
-    for error in damaged[:3]:
-        yield Finding("events", Level.WRONG, str(error), "restore a backup beside it, and compare the two")
+    for event_at_fault in damaged[:3]:
+        yield Finding("events", Level.WRONG, str(event_at_fault), "restore a backup beside it, and compare the two")
     if not damaged:
         yield Finding("events", Level.FINE, f"all up to position {reached} have their checksums")
 
