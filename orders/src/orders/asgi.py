@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from importlib.metadata import version
 
-from orders.app import OrderService
+from orders.app import MODEL, OrderService
 from orders.bodies import Price
 from orders.desk.pages import Desk
 from orders.http import OrdersApi, explain
@@ -13,7 +13,8 @@ from orders.live import LiveOrders
 from orders.operations import operations
 from orders.operators import is_served, operators
 from orders.settings import Settings
-from twofold.console import site
+from twofold.console import declared, site
+from twofold.console.api import ConsoleApi
 from twofold.console.visits import Console
 from twofold.http import openapi, pages, projections
 from twofold.http.application import Application
@@ -21,6 +22,7 @@ from twofold.http.exchange import Asgi
 from twofold.http.metrics import metrics_route
 from twofold.http.serve import is_loopback
 from twofold.http.tracing import traced
+from twofold.inspecting.inspection import Inspection
 from twofold.metrics import numbers
 
 TITLE = "Orders"
@@ -37,9 +39,11 @@ def application(
     live, console = live or LiveOrders(service), console or operators(service, settings)
     service.metrics.watch_streams(lambda: live.open + console.streams.open)
     operator = projections.ProjectionsApi(service.views, console.access)
+    api = ConsoleApi(Inspection(service.store, MODEL, service.views), console.access, service.commands)
     served = [
         *operations(OrdersApi(service, settings), live),
         *projections.operations(operator),
+        *declared.operations(api),
     ]
     description = openapi.document(
         TITLE, version("orders"), DESCRIPTION, served, {Price: Price.schema(settings.currency)}

@@ -7,11 +7,13 @@ transaction, so nothing has to be stopped or started for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import NamedTuple
 
 from msgspec import Struct
 
+from twofold.auditing import SOMEBODY, Actor, Outcome, recorded
 from twofold.claims import Claims
 from twofold.errors import (
     EventUnreadable,
@@ -46,11 +48,12 @@ class Retried(Struct, frozen=True):
 
 
 class Operator:
-    """The subscriptions of a store, for whoever looks after them."""
+    """The subscriptions of a store, for whoever looks after them. Changes are recorded: see `twofold.auditing`."""
 
-    def __init__(self, views: Views) -> None:
+    def __init__(self, views: Views, by: Actor = SOMEBODY) -> None:
         """`views` are those that the application has code of; they may be none, and then nothing can be folded here."""
         self._views = views
+        self._by = by
         self._store = views.store
         self._claims = Claims(views.store.dialect)
         self._parked = Parked(views.store)
@@ -77,11 +80,13 @@ class Operator:
 
     async def pause(self, found: Found, reason: str) -> None:
         """Nobody may go on with it from now on; the reason is for whoever looks at it later."""
-        await self._store.work(partial(self._claims.pause, found.name, _text(reason)))
+        async with self._recorded("pause", found, reason=reason):
+            await self._store.work(partial(self._claims.pause, found.name, _text(reason)))
 
     async def resume(self, found: Found) -> None:
         """Go on with it, also where it had failed."""
-        await self._store.work(partial(self._claims.resume, found.name))
+        async with self._recorded("resume", found):
+            await self._store.work(partial(self._claims.resume, found.name))
 
     async def reset(self, found: Found) -> None:
         """Empty the view's tables, forget its parked events, and begin anew, in one transaction; also if it was paused.
@@ -90,7 +95,8 @@ class Operator:
         waits until it is whole. Raises ProjectionCodeMissing.
         """
         view = _code_of(found)
-        await self._store.work(partial(self._begin_anew, view))
+        async with self._recorded("reset", found):
+            await self._store.work(partial(self._begin_anew, view))
 
     def _begin_anew(self, view: View) -> Work[None]:
         name = identity(view)
@@ -148,9 +154,12 @@ class Operator:
         if not asked and (sequence is not None or position is not None):
             raise LetterUnknown(found.name, position, sequence)
         outcomes: list[Retried] = []
-        for number, part in enumerate(asked):
-            on_progress(number, len(asked))
-            outcomes.append(Retried(part[1], part[0], *await self._parked.retry(subscriber, *part)))
+        async with self._recorded("retry", found, sequence=sequence, position=position) as outcome:
+            for number, part in enumerate(asked):
+                on_progress(number, len(asked))
+                outcomes.append(Retried(part[1], part[0], *await self._parked.retry(subscriber, *part)))
+            folded = sum(each.folded for each in outcomes)
+            outcome.text = f"{folded} folded, {sum(each.left for each in outcomes)} left"
         return outcomes
 
     async def skip(self, found: Found, position: int, sequence: str | None, reason: str) -> Letter:
@@ -160,15 +169,36 @@ class Operator:
         """
         letters = await self._of_one_sequence(found, position, sequence)
         waiting = [letter for letter in letters if letter.skipped is None] or letters
-        await self._store.work(lambda: _each(waiting, partial(self._parked.leave_out, reason=_text(reason))))
+        async with self._recorded("skip", found, sequence=letters[0].sequence, position=position, reason=reason):
+            await self._store.work(lambda: _each(waiting, partial(self._parked.leave_out, reason=_text(reason))))
         return letters[0]
 
     async def undo_skip(self, found: Found, position: int, sequence: str | None) -> Letter:
         """Take a skipped event back into its sequence. Raises LetterUnknown, LetterRefused, SkipOvertaken."""
         letters = await self._of_one_sequence(found, position, sequence)
         skipped = [letter for letter in letters if letter.skipped is not None] or letters
-        await self._store.work(lambda: _each(skipped, self._parked.take_back))
+        async with self._recorded("undo-skip", found, sequence=letters[0].sequence, position=position):
+            await self._store.work(lambda: _each(skipped, self._parked.take_back))
         return letters[0]
+
+    def _recorded(
+        self,
+        what: str,
+        found: Found,
+        *,
+        sequence: str | None = None,
+        position: int | None = None,
+        reason: str | None = None,
+    ) -> AbstractAsyncContextManager[Outcome]:
+        return recorded(
+            self._store,
+            self._by,
+            what,
+            projection=found.name,
+            sequence=sequence,
+            position=position,
+            reason=None if reason is None else _text(reason),
+        )
 
     async def _of_one_sequence(self, found: Found, position: int, sequence: str | None) -> list[Letter]:
         letters = await self.letters_at(found, position, sequence)

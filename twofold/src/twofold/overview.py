@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from twofold.auditing import STREAM as RECORDS_STREAM
 from twofold.claims import Claims, Held, partition, subscription
 from twofold.errors import EventUnreadable
 from twofold.follower import PAGE
@@ -16,6 +17,8 @@ from twofold.sql import Fetch
 from twofold.store import Store
 from twofold.subscription import LEASE_SECONDS
 from twofold.views import BUILD, Views, identity
+
+RECORDS = 50  # of operators' actions in a row that are passed over
 
 
 class State(StrEnum):
@@ -32,6 +35,8 @@ class State(StrEnum):
 
 class Status(NamedTuple):
     """How a projection stands. `behind` counts events, `seconds` how long the first of them has been waiting.
+
+    Records of operators' actions right behind its position do not count: with the next event it passes them, too.
 
     `position` is that of its slowest part; `owners` are the processes that run it; `reason` says why it does not
     follow, where there is more to say than the state does. `letters` are parked, of so many `sequences`.
@@ -101,8 +106,9 @@ async def _status(
     reason: str | None = None,
     inline: bool = False,
 ) -> Status:
-    seconds = await _seconds(store, position, head)
-    return Status(name, state, inline, position, head, max(0, head - position), seconds, *letters, owners, reason)
+    passed = await _passed(store, position, head)
+    seconds = await _seconds(store, passed, head)
+    return Status(name, state, inline, position, head, max(0, head - passed), seconds, *letters, owners, reason)
 
 
 def _state(name: str, parts: list[Held], paused: str | None, behind: int) -> tuple[State, str | None]:
@@ -122,6 +128,18 @@ def _state(name: str, parts: list[Held], paused: str | None, behind: int) -> tup
     if name.endswith(BUILD):
         return State.REBUILDING, None
     return (State.CATCHING_UP if behind > PAGE else State.FOLLOWING), None
+
+
+async def _passed(store: Store, position: int, head: int) -> int:
+    """A position, or one behind the records of operators that follow on it: no projection has to do with those."""
+    try:
+        async for recorded in store.read_all(after=position, limit=RECORDS if position < head else 0):
+            if recorded.stream != RECORDS_STREAM:
+                break
+            position = recorded.position
+    except EventUnreadable:
+        return position
+    return position
 
 
 async def _seconds(store: Store, position: int, head: int) -> float:

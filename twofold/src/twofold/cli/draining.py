@@ -10,7 +10,7 @@ from rich.text import Text
 
 from twofold.cli.progress import progress_bar
 from twofold.cli.subscriptions import Opening, given
-from twofold.cli.terminal import print_json, printable
+from twofold.cli.terminal import at_terminal, print_json, printable
 from twofold.operating import Operator, Retried
 from twofold.parked import Letter
 
@@ -20,7 +20,7 @@ async def retry_letters(
 ) -> bool:
     """Fold what waits, sequence by sequence, with the code of today; whether nothing is left. Raises LetterUnknown."""
     async with opening(url) as views:
-        operator = Operator(views)
+        operator = Operator(views, at_terminal())
         found = await operator.find(name)
         with progress_bar("Retrying") as report:
             outcomes = await operator.retry(found, sequence=sequence, position=position, on_progress=report)
@@ -34,7 +34,7 @@ async def skip_letter(
     """Leave the first event of a sequence out. Raises LetterUnknown, LetterRefused, AskedWrongly."""
     reason = given(reason)
     async with opening(url) as views:
-        operator = Operator(views)
+        operator = Operator(views, at_terminal())
         letter = await operator.skip(await operator.find(name), position, sequence, reason)
     _tell(letter, "skipped", "skipped", json=json)
 
@@ -42,7 +42,7 @@ async def skip_letter(
 async def undo_skip(opening: Opening, url: str, name: str, position: int, *, sequence: str | None, json: bool) -> None:
     """Take a skipped event back into its sequence. Raises LetterUnknown, LetterRefused, SkipOvertaken."""
     async with opening(url) as views:
-        operator = Operator(views)
+        operator = Operator(views, at_terminal())
         letter = await operator.undo_skip(await operator.find(name), position, sequence)
     _tell(letter, "undone", "no longer skipped: it waits", json=json)
 

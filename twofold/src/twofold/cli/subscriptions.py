@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from twofold.claims import Claims
-from twofold.cli.terminal import AskedWrongly, print_json, printable
+from twofold.cli.terminal import AskedWrongly, at_terminal, print_json, printable
 from twofold.connect import connect
 from twofold.operating import Operator
 from twofold.store import Store
@@ -32,7 +32,7 @@ async def pause(opening: Opening, url: str, name: str, reason: str, *, json: boo
     """Nobody may go on with the subscription from now on. Raises AskedWrongly where no reason is given."""
     reason = given(reason)
     async with opening(url) as views:
-        operator = Operator(views)
+        operator = Operator(views, at_terminal())
         found = await operator.find(name)
         await operator.pause(found, reason)
         await _tell(views.store, found.name, "paused", json=json)
@@ -41,7 +41,7 @@ async def pause(opening: Opening, url: str, name: str, reason: str, *, json: boo
 async def resume(opening: Opening, url: str, name: str, *, json: bool) -> None:
     """Go on with the subscription, also where it had failed."""
     async with opening(url) as views:
-        operator = Operator(views)
+        operator = Operator(views, at_terminal())
         found = await operator.find(name)
         await operator.resume(found)
         await _tell(views.store, found.name, "resumed", json=json)
@@ -50,7 +50,7 @@ async def resume(opening: Opening, url: str, name: str, *, json: bool) -> None:
 async def reset(opening: Opening, url: str, name: str, *, json: bool) -> None:
     """Empty the view's tables, forget its parked events, and begin anew, in one transaction."""
     async with opening(url) as views:
-        operator = Operator(views)
+        operator = Operator(views, at_terminal())
         found = await operator.find(name)
         await operator.reset(found)
         await _tell(views.store, found.name, "reset", json=json)

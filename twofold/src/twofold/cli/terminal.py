@@ -9,12 +9,14 @@ What draws is imported where it is drawn: who asks for `--help` or JSON does not
 
 from __future__ import annotations
 
+import getpass
 import re
 import sys
 from typing import Annotated
 
 import typer
 
+from twofold.auditing import Actor
 from twofold.errors import (
     CopyRefused,
     ProjectionCodeMissing,
@@ -39,6 +41,14 @@ class AskedWrongly(TwofoldError):
 _MISUSED = (StoreRefused, CopyRefused, ProjectionUnknown, ProjectionInline, ProjectionCodeMissing, AskedWrongly)
 # What moves the cursor or changes the terminal, and what turns the direction of the text behind it.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def at_terminal() -> Actor:
+    """Who acts at this terminal: the user of this process, as the system names it."""
+    try:
+        return Actor(getpass.getuser(), "terminal")
+    except (OSError, KeyError):  # a user without a name
+        return Actor("somebody", "terminal")
 
 
 def application(purpose: str) -> typer.Typer:

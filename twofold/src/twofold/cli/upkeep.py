@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.text import Text
 
 from twofold import TwofoldError, rebuild
+from twofold.auditing import Outcome, recorded
 from twofold.cli.applications import Program
 from twofold.cli.progress import Report, progress_bar
-from twofold.cli.terminal import print_json, printable
+from twofold.cli.terminal import at_terminal, print_json, printable
 from twofold.connect import connect
 from twofold.errors import BuildMissing, RebuildOvertaken
 from twofold.sql import Row
@@ -45,7 +46,8 @@ async def rebuild_views(program: Program, url: str, names: Sequence[str], *, res
     async with _opened(program, url) as views:
         for name in [views.view(name).name for name in names] or views.all:
             with progress_bar(f"Rebuilding {name}") as report:
-                reached = await rebuild.rebuild(views, name, partial(_report, report), resume=resume)
+                async with _recorded(views, "rebuild", name):
+                    reached = await rebuild.rebuild(views, name, partial(_report, report), resume=resume)
             _say(
                 f"{name} rebuilt up to position {reached.position}", {"view": name, "position": reached.position}, json
             )
@@ -56,7 +58,8 @@ async def build_view(program: Program, url: str, name: str, *, anew: bool, json:
     async with _opened(program, url) as views:
         try:
             with progress_bar(f"Building {name}") as report:
-                reached = await rebuild.build(views, name, partial(_report, report), anew=anew)
+                async with _recorded(views, "build", name):
+                    reached = await rebuild.build(views, name, partial(_report, report), anew=anew)
         except RebuildOvertaken as error:
             raise NotNow(f"the build of {name} was promoted or removed meanwhile") from error
     next_steps = f"`{program.name} compare {name}`, then `{program.name} promote {name}`"
@@ -69,7 +72,8 @@ async def promote_view(program: Program, url: str, name: str, *, json: bool) -> 
     async with _opened(program, url) as views:
         try:
             with progress_bar(f"Promoting {name}") as report:
-                reached = await rebuild.promote(views, name, partial(_report, report))
+                async with _recorded(views, "promote", name):
+                    reached = await rebuild.promote(views, name, partial(_report, report))
         except BuildMissing as error:
             raise _no_build(program, name) from error
     removes = f"`{program.name} drop {name}` removes the old"
@@ -79,7 +83,7 @@ async def promote_view(program: Program, url: str, name: str, *, json: bool) -> 
 
 async def drop_view(program: Program, url: str, name: str, *, json: bool) -> None:
     """Remove what a view has left behind. Raises StoreRefused, ProjectionUnknown, ProjectionInUse."""
-    async with _opened(program, url) as views:
+    async with _opened(program, url) as views, _recorded(views, "drop", name):
         dropped = await rebuild.drop(views, name)
     said = f"removed: {', '.join(dropped)}" if dropped else f"{name} has left nothing behind"
     _say(said, {"view": name, "dropped": dropped}, json)
@@ -87,10 +91,15 @@ async def drop_view(program: Program, url: str, name: str, *, json: bool) -> Non
 
 async def abandon_view(program: Program, url: str, name: str, *, json: bool) -> None:
     """Remove the build of a view. Raises StoreRefused, ProjectionUnknown, NotNow."""
-    async with _opened(program, url) as views:
+    async with _opened(program, url) as views, _recorded(views, "abandon", name):
         if not await rebuild.abandon(views, name):
             raise _no_build(program, name)
     _say(f"the build of {name} is removed", {"view": name, "abandoned": True}, json)
+
+
+def _recorded(views: Views, what: str, name: str) -> AbstractAsyncContextManager[Outcome]:
+    """The action around which this is, as what the user of this terminal did."""
+    return recorded(views.store, at_terminal(), what, projection=views.view(name).name)
 
 
 def _no_build(program: Program, name: str) -> NotNow:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
+from twofold.auditing import Actor
 from twofold.bus import CommandBus
 from twofold.console.access import Access, Visitor
 from twofold.console.jobs import Jobs
@@ -97,6 +98,11 @@ class Visit:
     def may(self, role: Role) -> bool:
         """Whether the visitor has this role."""
         return self.visitor is not None and self.visitor.may(role)
+
+    @property
+    def actor(self) -> Actor:
+        """Who it is, as what it does is recorded."""
+        return Actor(self.who.name, "console")
 
     @property
     def sees_payloads(self) -> bool:

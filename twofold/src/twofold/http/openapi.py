@@ -48,14 +48,15 @@ class Parameter:
     where: str
     schema: JsonSchema
     description: str
+    required: bool = False
 
     def described(self) -> dict[str, Any]:
         """The parameter as OpenAPI says it. One of a query that is empty is as good as left out."""
         return {
             "name": self.name,
             "in": self.where,
-            "required": self.where == "path",
-            **({"allowEmptyValue": True} if self.where == "query" else {}),
+            "required": self.required or self.where == "path",
+            **({"allowEmptyValue": True} if self.where == "query" and not self.required else {}),
             "schema": dict(self.schema),
             "description": self.description,
         }

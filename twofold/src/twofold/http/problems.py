@@ -16,6 +16,7 @@ from twofold.errors import (
     CommandUnknown,
     Conflict,
     ExportRefused,
+    Fault,
     IdempotencyKeyReused,
     LetterRefused,
     LetterUnknown,
@@ -139,12 +140,12 @@ def _own(error: TwofoldError) -> Problem:
             return Problem(409, "skip-overtaken", "Later events were folded since; only a rebuild brings it in")
         case CommandUnknown():
             return Problem(404, "command-unknown", str(error))
-        case CommandInvalid():
-            return Problem(400, "command-invalid", str(error))
+        case CommandInvalid(reason=reason):
+            return Problem(422, "command-invalid", str(error), details=[reason], errors=[Fault(reason, "", "type")])
         case ModelMissing():
-            return Problem(409, "model-missing", "This process has no code of the application")
-        case ExportRefused(reason=reason):
-            return Problem(409, "export-refused", f"It cannot be written as a test: {reason}")
+            return Problem(409, "model-missing", str(error))
+        case ExportRefused():
+            return Problem(409, "export-refused", str(error))
         case StoreUnavailable():
             return Problem(503, "busy", "The service cannot take this now; try again", headers={"Retry-After": "1"})
         case StoreFailed():

@@ -6,12 +6,12 @@ Who may ask and who may change is for `twofold.console.access` to say: the same 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Struct
 
+from twofold.auditing import Actor
 from twofold.console.access import Access
 from twofold.console.logins import Role
 from twofold.errors import Fault, ValidationFailed
@@ -36,7 +36,7 @@ from twofold.http.letters import (
     told,
 )
 from twofold.http.openapi import Operation, Parameter
-from twofold.http.requests import Parameters, read_body, read_json
+from twofold.http.requests import Parameters, read_body, read_json, whole_number
 from twofold.operating import Found, Operator
 from twofold.overview import overview
 from twofold.store import LARGEST
@@ -71,20 +71,20 @@ class ProjectionsApi:
 
     async def pause(self, request: Request) -> Response:
         """POST /projections/{name}/pause."""
-        asked = await self._asked(request, Pause)
-        await self._operator.pause(await self._find(request), asked.reason)
+        operator, asked = await self._asked(request, Pause)
+        await operator.pause(await self._find(request), asked.reason)
         return Response(status=204)
 
     async def resume(self, request: Request) -> Response:
         """POST /projections/{name}/resume."""
-        await self._asked(request, Nothing)
-        await self._operator.resume(await self._find(request))
+        operator, _ = await self._asked(request, Nothing)
+        await operator.resume(await self._find(request))
         return Response(status=204)
 
     async def reset(self, request: Request) -> Response:
         """POST /projections/{name}/reset."""
-        await self._asked(request, Nothing)
-        await self._operator.reset(await self._find(request))
+        operator, _ = await self._asked(request, Nothing)
+        await operator.reset(await self._find(request))
         return Response(status=204)
 
     async def letters(self, request: Request) -> Response:
@@ -109,36 +109,36 @@ class ProjectionsApi:
 
     async def retry(self, request: Request) -> Response:
         """POST /projections/{name}/parked/retry: each sequence in its order, with the code of this process."""
-        asked = await self._asked(request, Retry)
+        operator, asked = await self._asked(request, Retry)
         sequence = None if asked.sequence is UNSET else asked.sequence
-        done = await self._operator.retry(await self._find(request), sequence=sequence)
+        done = await operator.retry(await self._find(request), sequence=sequence)
         return json_response(encode(RetriedSequences(done)))
 
     async def skip(self, request: Request) -> Response:
         """POST /projections/{name}/parked/skip: only the first event of a sequence that waits can be left out."""
-        asked = await self._asked(request, Skip)
-        await self._operator.skip(await self._find(request), asked.position, asked.sequence, asked.reason)
+        operator, asked = await self._asked(request, Skip)
+        await operator.skip(await self._find(request), asked.position, asked.sequence, asked.reason)
         return Response(status=204)
 
     async def undo_skip(self, request: Request) -> Response:
         """POST /projections/{name}/parked/undo-skip."""
-        asked = await self._asked(request, UndoSkip)
-        await self._operator.undo_skip(await self._find(request), asked.position, asked.sequence)
+        operator, asked = await self._asked(request, UndoSkip)
+        await operator.undo_skip(await self._find(request), asked.position, asked.sequence)
         return Response(status=204)
 
     # --- what they share ----------------------------------------------------------------------------------------------
 
-    async def _asked(self, request: Request, kind: type[S]) -> S:
-        """The body of a change. Raises a Problem for who may not make it, ValidationFailed."""
+    async def _asked(self, request: Request, kind: type[S]) -> tuple[Operator, S]:
+        """Who makes a change, and its body. Raises a Problem for who may not make it, ValidationFailed."""
         body = await read_body(request, limit=MAX_BODY)
-        await self._access.permit_program(request, Role.OPERATE)
+        visitor = await self._access.permit_program(request, Role.OPERATE)
         Parameters(request, ()).check()
         read = read_json(request, body, optional=kind in (Nothing, Retry))
         if isinstance(read, dict):
             members = cast("dict[str, object]", read)
-            read = {name: _whole(value) for name, value in members.items()}
+            read = {name: whole_number(value) for name, value in members.items()}
         try:
-            return msgspec.convert(read, kind)
+            return Operator(self._views, Actor(visitor.name, "api")), msgspec.convert(read, kind)
         except msgspec.ValidationError as error:
             raise ValidationFailed([Fault(str(error), "", "type")]) from None
 
@@ -210,10 +210,3 @@ def operations(api: ProjectionsApi) -> Sequence[Operation]:
         change("parked/skip", "skipParked", "Leave the first event of a parked sequence out", api.skip, Skip),
         change("parked/undo-skip", "undoSkipParked", "Take a skipped event back", api.undo_skip, UndoSkip),
     ]
-
-
-def _whole(value: object) -> object:
-    """A member of a body; a decimal that is whole, as 7.0 is in JSON, is an integer."""
-    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 20 and value == int(value):
-        return int(value)
-    return value

@@ -114,6 +114,13 @@ def parse_json(text: bytes) -> object:
         raise Problem(400, "malformed", f"The body is not JSON: {error}") from None
 
 
+def whole_number(value: object) -> object:
+    """A member of a body; a decimal that is whole, as 7.0 is in JSON, is an integer."""
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 20 and value == int(value):
+        return int(value)
+    return value
+
+
 def read_idempotency(request: Request, body: bytes) -> Idempotency | None:
     """The request's Idempotency-Key (IETF draft -07, quoted or raw), with the fingerprint of the request."""
     raw = request.headers.lines("idempotency-key")

@@ -41,7 +41,7 @@ class HitKind(StrEnum):
     TIME = "time"
 
 
-class Hit(Struct, frozen=True, kw_only=True, rename="camel"):
+class Hit(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """Something that was found, and where it leads: to a stream, perhaps at a version, a position, an id, or a row."""
 
     kind: HitKind

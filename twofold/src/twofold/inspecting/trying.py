@@ -15,6 +15,7 @@ from twofold.inspecting.history import fold
 from twofold.inspecting.inspection import Inspection, decoded
 from twofold.messages import Metadata
 from twofold.model import Deciding
+from twofold.store import check_names
 
 
 class TriedEvent(Struct, frozen=True, rename="camel"):
@@ -80,6 +81,7 @@ async def try_command(
     category = deciding.category
     try:
         stream = category.stream(category.id_of(command))
+        check_names(stream)
     except Exception as error:  # the application's own function, given what nobody has checked
         raise CommandInvalid(name, f"it names no stream: {error}") from None
     (reached, state), trouble = fold(deciding, await decoded(inspection, stream, until=version))

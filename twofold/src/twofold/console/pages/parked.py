@@ -179,7 +179,7 @@ async def rehearsed(visit: Visit) -> Response:
 async def retry(visit: Visit) -> Response:
     """POST /parked/retry: one sequence, those of one kind of error, or all of a projection."""
     asked, kind = _asked(visit), visit.form.text("kind")
-    operator = Operator(visit.console.views)
+    operator = Operator(visit.console.views, visit.actor)
     found = await operator.find(asked.projection)
     if asked.sequence:
         done = await operator.retry(found, sequence=asked.sequence)
@@ -214,7 +214,7 @@ def told(done: Sequence[Retried]) -> str:
 async def skip(visit: Visit) -> Response:
     """POST /parked/skip: leave the first event of a sequence out; those behind it are tried soon."""
     asked, reason = _asked(visit), given_reason(visit)
-    operator = Operator(visit.console.views)
+    operator = Operator(visit.console.views, visit.actor)
     found = await operator.find(asked.projection)
     await operator.skip(found, asked.position or 0, asked.sequence or None, reason)
     return _back(visit, asked, f"Event {asked.position} is left out; those behind it are tried now.")
@@ -223,7 +223,7 @@ async def skip(visit: Visit) -> Response:
 async def undo_skip(visit: Visit) -> Response:
     """POST /parked/undo-skip: take it back into its sequence."""
     asked = _asked(visit)
-    operator = Operator(visit.console.views)
+    operator = Operator(visit.console.views, visit.actor)
     found = await operator.find(asked.projection)
     await operator.undo_skip(found, asked.position or 0, asked.sequence or None)
     return _back(visit, asked, f"Event {asked.position} is back in its sequence.")

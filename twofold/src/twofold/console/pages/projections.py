@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from twofold import rebuild
+from twofold.auditing import recorded
 from twofold.building import Build, OnProgress
 from twofold.claims import Claims, Held
 from twofold.console.jobs import Job
@@ -130,18 +132,24 @@ def _told(what: str) -> Callable[[Visit], Awaitable[Response]]:
             said = await _steered(visit, what, name)
         else:
             view = visit.console.views.view(name)
-            work = WORKS[what]
-            visit.console.jobs.start(
-                what, view.name, visit.who.name, lambda note: work(visit.console.views, view.name, note)
-            )
+            visit.console.jobs.start(what, view.name, visit.who.name, partial(_recorded, visit, what, view.name))
             said = f"The {what} of {view.name} has begun."
         return visit.leave("/projections/show", said, name=name)
 
     return tell
 
 
+async def _recorded(visit: Visit, what: str, name: str, note: OnProgress) -> object:
+    """The work, recorded as what the visitor did."""
+    views = visit.console.views
+    if what == "compare":  # it changes nothing
+        return await WORKS[what](views, name, note)
+    async with recorded(views.store, visit.actor, what, projection=name):
+        return await WORKS[what](views, name, note)
+
+
 async def _steered(visit: Visit, what: str, name: str) -> str:
-    operator = Operator(visit.console.views)
+    operator = Operator(visit.console.views, visit.actor)
     reason = given_reason(visit) if what == "pause" else ""
     if what == "reset" and visit.form.text("confirmed") != "yes":
         raise ValidationFailed([Fault("Say that the projection is to be emptied", "confirmed", "required")])

@@ -1,0 +1,141 @@
+"""What operators do is recorded in the log, whoever does it and whatever comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+import sqlalchemy as sa
+
+from kept_views import assert_equal_to_the_fold, small_views
+from small_orders import counts, open_orders
+from twofold import Idempotency, Metadata, NewEvent, Receipt, Store
+from twofold.auditing import STREAM, Action, Actor, OperatorAsked, actions, codec, recorded
+from twofold.errors import ProjectionFailed, StoreBusy
+from twofold.events import Recorded
+from twofold.operating import Operator
+from twofold.sql import Work
+from twofold.stores.memory import MemoryStore
+from twofold.testing.contract_base import attached, happened
+from twofold.views import Views
+
+ADA = Actor("ada", "console")
+
+
+def told(action: Action) -> tuple[object, ...]:
+    return (action.who, action.way, action.what, action.projection, action.position, action.reason)
+
+
+async def test_an_action_is_recorded_with_who_what_why_and_what_came_of_it(store: Store) -> None:
+    views = Views(store, subscribed=[open_orders()])
+    await views.start()
+    operator = Operator(views, ADA)
+    found = await operator.find("open_orders")
+    await operator.pause(found, " too slow \ud800")
+    await Operator(views, Actor("bob", "terminal")).resume(found)
+    await operator.retry(found)
+    page = await actions(store)
+    assert page.before is None
+    assert [told(each) for each in page.actions] == [
+        ("ada", "console", "retry", "open_orders_v1", None, None),
+        ("bob", "terminal", "resume", "open_orders_v1", None, None),
+        ("ada", "console", "pause", "open_orders_v1", None, "too slow ?"),
+    ]
+    assert [(each.outcome, each.failed) for each in page.actions] == [
+        ("0 folded, 0 left", False),
+        ("", False),
+        ("", False),
+    ]
+    assert all(each.at and each.ended and each.at <= each.ended for each in page.actions)
+
+
+async def test_what_fails_is_recorded_as_failed(store: Store) -> None:
+    with pytest.raises(StoreBusy):
+        async with recorded(store, ADA, "promote", projection="sales"):
+            raise StoreBusy("others write")
+    with pytest.raises(asyncio.CancelledError):
+        async with recorded(store, ADA, "build", projection="sales"):
+            raise asyncio.CancelledError
+    build, promote = (await actions(store)).actions
+    assert (promote.outcome, promote.failed) == ("StoreBusy: others write", True)
+    assert (build.outcome, build.failed) == ("CancelledError: ", True)
+
+
+async def test_what_was_begun_and_never_ended_is_seen(store: Store) -> None:
+    asked = OperatorAsked("rebuild", "terminal", "sales")
+    await store.append(STREAM, [codec.encode(asked, Metadata.new(actor="ada"))], expected=None)
+    (action,) = (await actions(store)).actions
+    assert (action.what, action.outcome, action.ended) == ("rebuild", None, None)
+
+
+async def test_actions_come_page_by_page_also_where_others_came_in_between(store: Store) -> None:
+    async with recorded(store, ADA, "outer"):
+        for number in range(12):
+            async with recorded(store, ADA, f"action {number}"):
+                pass
+    whats: list[str] = []
+    before: int | None = None
+    while True:
+        page = await actions(store, before=before, limit=3)
+        assert len(page.actions) <= 3
+        assert all(each.outcome == "" for each in page.actions)
+        whats += [each.what for each in page.actions]
+        before = page.before
+        if before is None:
+            break
+    assert whats == [*(f"action {number}" for number in reversed(range(12))), "outer"]
+
+
+async def test_an_inline_view_that_is_stuck_keeps_no_operator_from_acting(store: Store) -> None:
+    def stuck(events: Sequence[Recorded[bytes]]) -> Work[None]:
+        yield from ()
+        raise ValueError("it cannot fold")
+
+    await attached(store, "stuck", stuck)
+    done = False
+    async with recorded(store, ADA, "reset"):
+        done = True
+    assert done
+    with pytest.raises(ProjectionFailed):
+        await store.append("order-1", [happened()], expected=0)
+
+
+class Full(MemoryStore):
+    async def append(
+        self,
+        stream: str,
+        events: Sequence[NewEvent],
+        *,
+        expected: int | None,
+        idempotency: Idempotency | None = None,
+    ) -> Receipt:
+        raise StoreBusy("no room")
+
+
+async def test_what_cannot_be_recorded_is_not_done() -> None:
+    done = False
+    async with Full() as store:
+        with pytest.raises(StoreBusy):
+            async with recorded(store, ADA, "reset"):
+                done = True
+    assert not done
+
+
+async def test_no_view_of_the_application_sees_it(store: Store) -> None:
+    views = small_views(store)
+    await views.start()
+    async with recorded(store, ADA, "reset"):
+        pass
+    assert await store.head() == 2
+    await assert_equal_to_the_fold(views, store)
+    assert await views.scan(sa.select(counts)) == []
+
+
+async def test_a_record_that_cannot_be_read_is_shown_as_one(store: Store) -> None:
+    async with recorded(store, ADA, "reset"):
+        pass
+    await store.append(STREAM, [happened(type="Strange")], expected=None)
+    strange, reset = (await actions(store)).actions
+    assert strange.trouble is not None
+    assert reset.what == "reset"
