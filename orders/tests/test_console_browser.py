@@ -64,6 +64,7 @@ PAGES = {
     "commands": "/commands",
     "command": f"/commands/form?command=UpdateOrderStatus&stream=order-{SHIPPED}",
     "model": "/model",
+    "audit": "/audit",
     "nothing": "/nothing",
 }
 

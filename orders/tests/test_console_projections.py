@@ -170,6 +170,29 @@ async def test_an_event_is_skipped_for_a_reason_and_taken_back(
     assert f"Event {first} is back in its sequence." in done
 
 
+async def test_what_operators_did_is_listed(subscribed: OrderService, http: httpx.AsyncClient, poison: Poison) -> None:
+    assert "Nobody has changed anything yet." in await see(http, "/audit")
+    poison.orders.add("one")
+    position = await create(subscribed, "one")
+    await until(lambda: see(http, "/parked"), "one order_details 1")
+    await act(http, "/projections/pause", {"name": "order_details", "reason": HOSTILE})
+    await act(http, "/projections/resume", {"name": "order_details"})
+    fields = {"projection": "order_details", "sequence": "one", "position": position}
+    await act(http, "/parked/rehearse", fields)  # changes nothing
+    refused = await act(http, "/parked/undo-skip", fields)
+    assert refused.status_code == 409
+    await act(http, "/parked/skip", {**fields, "reason": "a bad carrier"})
+    raw = (await http.get("/console/audit")).text
+    assert "<script>alert" not in raw
+    page = await see(http, "/audit")
+    listed = [page.index(what) for what in ("skip", "undo", "resume", "pause")]
+    assert listed == sorted(listed)  # the last one first
+    assert "loopback console" in page
+    assert "a bad carrier" in page
+    assert "rehearse" not in page
+    assert "failed LetterRefused" in page
+
+
 async def test_parked_letters_are_narrowed_down(
     subscribed: OrderService, http: httpx.AsyncClient, poison: Poison
 ) -> None:

@@ -36,6 +36,7 @@ NAVIGATION = (
     ("/parked", "Parked", "k"),
     ("/commands", "Commands", "c"),
     ("/model", "Model", "m"),
+    ("/audit", "Audit", "a"),
 )
 """The pages that every page leads to: path, name, and the key that leads there behind g."""
 SAID = "twofold-said"

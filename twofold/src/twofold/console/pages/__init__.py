@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from twofold.console.pages import (
+    audit,
     commands,
     correlation,
     entrance,
@@ -34,6 +35,7 @@ PAGES: Sequence[ModuleType] = (
     parked,
     commands,
     model,
+    audit,
     entrance,
 )
 """All of them. Each has a function `pages`, which answers what it serves."""
