@@ -14,7 +14,7 @@ import typer
 
 from twofold.cli.applications import Program
 from twofold.cli.projections import StoreOption
-from twofold.cli.terminal import AfterOption, FollowFlag, JsonFlag, LimitOption
+from twofold.cli.terminal import AfterOption, AskedWrongly, FollowFlag, JsonFlag, LimitOption
 
 C = TypeVar("C", bound=Callable[..., None])
 Adding = Callable[[str], Callable[[C], C]]
@@ -39,6 +39,7 @@ def mount(app: typer.Typer, program: Program, *, without: Collection[str] = ()) 
     _add_states(command, program, default)
     _add_relations(command, program, default)
     _add_tail(command, default)
+    _add_top(command, program, default)
     _add_doctor(command, program, default)
 
 
@@ -199,6 +200,20 @@ def _add_tail(command: Adding[Any], default: Any) -> None:
 
         wanted = tailing.Wanted(category, stream, type, actor)
         asyncio.run(tailing.tail(store, wanted=wanted, after=after, rate=rate, limit=limit, json=json))
+
+
+def _add_top(command: Adding[Any], program: Program, default: Any) -> None:
+    @command("top")
+    def top(*, store: StoreOption = default) -> None:
+        """Show a live screen of the log, its projections and what is parked, until q is pressed."""
+        try:
+            from twofold.cli.top import run_top
+        except ModuleNotFoundError as error:
+            if error.name != "textual":
+                raise
+            raise AskedWrongly("top needs textual: pip install 'twofold[top]'") from error
+
+        asyncio.run(run_top(program, store))
 
 
 def _add_doctor(command: Adding[Any], program: Program, default: Any) -> None:
