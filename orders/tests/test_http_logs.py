@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from order_samples import body
+from orders.serve import _without_password  # pyright: ignore[reportPrivateUsage]  # what it is for shows in one line
 from orders.settings import LogFormat, SettingRefused, Settings
 from servers import start
 from talking import JSON, encode
@@ -44,3 +45,18 @@ def test_the_setting() -> None:
     assert Settings.load(Settings(log=LogFormat.JSON).variables()).log is LogFormat.JSON
     with pytest.raises(SettingRefused, match="log"):
         Settings.load({"TWOFOLD_LOG": "xml"})
+
+
+@pytest.mark.parametrize(
+    ("url", "logged"),
+    [
+        ("sqlite:////var/lib/orders.db", "sqlite:////var/lib/orders.db"),
+        ("memory:", "memory:"),
+        ("postgresql://me@host:5432/orders", "postgresql://me@host:5432/orders"),
+        ("postgresql://me:s:e@c@host:5432/orders?a=b", "postgresql://me:***@host:5432/orders?a=b"),
+        ("postgresql://:secret@host/orders", "postgresql://:***@host/orders"),
+        ("postgresql://host/orders?user=me&password=secret&a=b", "postgresql://host/orders?user=me&password=***&a=b"),
+    ],
+)
+def test_no_password_of_a_store_is_logged(url: str, logged: str) -> None:
+    assert _without_password(url) == logged

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import re
 import secrets
 import sys
 
@@ -66,7 +67,7 @@ async def _serve(settings: Settings, process: str, board: Board | None) -> int:
     )
     async with opening as service:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        log.info("serving %s on http://%s:%d", settings.store, host, settings.port)
+        log.info("serving %s on http://%s:%d", _without_password(settings.store), host, settings.port)
         # What was made at start-up lives to the end: keep the garbage collector from looking at it again and again.
         gc.freeze()
         gc.set_threshold(GARBAGE)
@@ -86,6 +87,11 @@ async def _serve(settings: Settings, process: str, board: Board | None) -> int:
         )
     log.info("stopped")
     return 0 if finished else 1
+
+
+def _without_password(url: str) -> str:
+    """The URL of a store, as a log may have it."""
+    return re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", re.sub(r"([?&]password=)[^&]*", r"\1***", url))
 
 
 def _log_progress(view: View, progress: Progress) -> None:
