@@ -1,6 +1,6 @@
 """What is appended, for all live tails of a process together, at a rate that people can read.
 
-The log is looked at twice a second, and of what came only the last events are read: however much is appended, and
+The log is looked at once a second, and of what came only the last events are read: however much is appended, and
 however many look, the cost stays the same. What was left out is counted. So this is no feed for programs; those have
 `twofold.tail`, which leaves nothing out.
 """
@@ -19,7 +19,7 @@ from twofold.inspecting.events import ShownEvent, shown
 from twofold.inspecting.inspection import Inspection
 from twofold.store import EventStore
 
-EVERY_SECONDS = 0.5  # a look at the log
+EVERY_SECONDS = 1.0  # a look at the log
 READ = 100  # events that are read at each look, the last ones
 SENT = 10  # of them to one tail, at each look
 KEPT = 20  # looks that a tail keeps for a reader that is busy
