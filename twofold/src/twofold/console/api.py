@@ -294,9 +294,9 @@ class ConsoleApi:
         known = receipt if isinstance(receipt, Receipt) else None
         return Sent(
             command=asked.command,
-            stream=known and known.stream,
-            version=known and known.version,
-            position=known and known.position,
+            stream=None if known is None else known.stream,
+            version=None if known is None else known.version,
+            position=None if known is None else known.position,
             repeated=known is not None and known.repeated,
             message_id=said.message_id,
             key=key,
