@@ -12,11 +12,10 @@ from __future__ import annotations
 import getpass
 import re
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twofold.auditing import Actor
 from twofold.errors import (
     CopyRefused,
     ProjectionCodeMissing,
@@ -25,6 +24,9 @@ from twofold.errors import (
     StoreRefused,
     TwofoldError,
 )
+
+if TYPE_CHECKING:
+    from twofold.auditing import Actor
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 AfterOption = Annotated[int, typer.Option("--after", min=0, metavar="P", help="Only events after this position.")]
@@ -45,6 +47,8 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 def at_terminal() -> Actor:
     """Who acts at this terminal: the user of this process, as the system names it."""
+    from twofold.auditing import Actor
+
     try:
         return Actor(getpass.getuser(), "terminal")
     except (OSError, KeyError):  # a user without a name
