@@ -104,6 +104,40 @@ async def test_nothing_changes_without_the_token_of_the_form(opened: OrderServic
             assert (answer.status_code == 403) == (role is Role.OPERATE), path
 
 
+async def test_the_api_of_the_console_goes_by_the_same_rules(opened: OrderService, users: str) -> None:
+    needed = {"/commands/send": Role.OPERATE, "/export": Role.PAYLOADS}  # all else only needs a login
+    async with browser(opened, host="192.0.2.1", console_logins=users) as http:
+        described = (await http.get("/openapi.json")).json()["paths"]
+        served = [
+            (method.upper(), path, needed.get(path.removeprefix("/console/api"), Role.SEE))
+            for path, methods in described.items()
+            if path.startswith("/console/api/")
+            for method in methods
+        ]
+        assert len(served) > len(needed)
+        for method, path, _role in served:
+            assert (await http.request(method, path, json={})).status_code == 401, path
+        for name, role in (("ann", Role.SEE), ("bob", Role.PAYLOADS), ("eve", Role.OPERATE)):
+            bearer = {"Authorization": f"Bearer {name}:{name}"}
+            for method, path, least in served:
+                answer = await http.request(method, path, json={}, headers=bearer)
+                assert (answer.status_code == 403) == (role < least), (name, path)
+        await log_in(http, "eve")
+        for method, path, _role in served:  # a session sends nothing without the token of a form
+            answer = await http.request(method, path, json={})
+            assert (answer.status_code == 403) == (method == "POST"), path
+    async with browser(opened) as http:
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Host": "evil.example"},
+            {"X-Forwarded-For": "203.0.113.9"},
+        ):
+            for method, path, _role in served:
+                if method == "POST" or "Origin" not in headers:
+                    answer = await http.request(method, path, json={}, headers=headers)
+                    assert answer.status_code == 403, (headers, path)
+
+
 @pytest.mark.parametrize(
     "headers",
     [
