@@ -345,6 +345,17 @@ def test_a_field_that_is_not_known_is_named_at_both_levels() -> None:
     assert refused.value.faults == (Fault("Unknown field: status", "status", "unknown_field"),)
 
 
+def test_a_field_that_is_not_known_is_named_where_another_is_left_out() -> None:
+    sent = {"productId": "chai", "quantity": 1, "price": Decimal("1.00"), "colour": "green"}
+    assert [fault.path for fault in faults_of_creation(body(items=[sent]))] == ["items[0].colour"]
+
+
+def test_a_command_of_other_types_is_refused_with_faults() -> None:
+    wrong = cast("str", None)
+    assert {fault.path for fault in CreateOrder(wrong, wrong, (), wrong).faults()} >= {"customerId", "orderId"}
+    assert [fault.path for fault in UpdateOrderStatus(wrong, Status.SHIPPED).faults()] == ["orderId"]
+
+
 def test_the_names_of_unknown_fields_are_told_safely_and_not_without_end() -> None:
     hostile: dict[str, object] = {"\0\ud800": 1, "x" * 100_000: 1}
     assert sentences(faults_of_creation(body(**hostile))) == ["Unknown field: ??", f"Unknown field: {'x' * 50}"]

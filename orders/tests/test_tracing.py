@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_tra
 from order_samples import body
 from orders.app import OrderService, open_service
 from orders.asgi import application
-from orders.domain import OrderNotFound, UpdateOrderStatus
+from orders.domain import OrderNotFound, Status, UpdateOrderStatus
 from orders.settings import Lifecycle, Settings
 from talking import JSON, encode
 from twofold import Metadata, tracing
@@ -163,7 +163,7 @@ async def test_what_an_event_causes_goes_on_with_its_trace(
     (event,) = [event async for event in service.store.read_all()]
     order_id = event.stream.removeprefix("order-")
     caused = event.metadata.caused()  # as a process would, long after the request
-    await service.commands.execute(UpdateOrderStatus(order_id, "confirmed"), caused)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await service.commands.execute(UpdateOrderStatus(order_id, Status.CONFIRMED), caused)
     (first,) = await named(exporter, "CreateOrder")
     (second,) = await named(exporter, "UpdateOrderStatus")
     assert ids(second)[0] == TRACE

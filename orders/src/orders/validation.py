@@ -171,7 +171,7 @@ def _item(number: int, item: object, fields: Body, currency: str) -> Iterator[Fa
 
 def _is_plain(item: Body, currency: str) -> bool:
     """Whether an item is as nearly all are, with no fault in it: that is known sooner than each fault is looked for."""
-    return len(item) == len(_ITEM) and is_plain_item(
+    return item.keys() <= _ITEM and is_plain_item(
         item.get("productId"), item.get("productName"), item.get("quantity"), item.get("price"), currency
     )
 
@@ -179,8 +179,7 @@ def _is_plain(item: Body, currency: str) -> bool:
 def is_plain_item(id: object, name: object, quantity: object, price: object, currency: str) -> bool:
     """Whether an item of these values has no fault for sure; an item that has none may still be out of the plain."""
     return (
-        isinstance(id, str)
-        and (name is None or (isinstance(name, str) and is_plain_text(name, MAX_NAME)))
+        (name is None or is_plain_text(name, MAX_NAME))
         and type(quantity) is int  # which True is not
         and isinstance(price, Decimal)
         and is_plain_text(id, MAX_ID)
@@ -191,9 +190,9 @@ def is_plain_item(id: object, name: object, quantity: object, price: object, cur
     )
 
 
-def is_plain_text(text: str, longest: int) -> bool:
+def is_plain_text(text: object, longest: int) -> bool:
     """Whether a text says something on one line, within its length and without control characters."""
-    return len(text) <= longest and text.isprintable() and not text.isspace() and text != ""
+    return isinstance(text, str) and len(text) <= longest and text.isprintable() and not text.isspace() and text != ""
 
 
 def _quantity(value: object, label: str, path: str) -> Iterator[Fault]:
@@ -256,9 +255,7 @@ def is_plain_address(address: object) -> bool:
     if lines is None or not 0 < len(lines) <= MAX_ADDRESS_LINES:
         return False
     for name, line in lines.items():
-        if not isinstance(line, str) or not is_plain_text(line, MAX_ADDRESS_LINE):
-            return False
-        if not is_plain_text(name, MAX_ADDRESS_NAME):
+        if not is_plain_text(line, MAX_ADDRESS_LINE) or not is_plain_text(name, MAX_ADDRESS_NAME):
             return False
     return True
 
