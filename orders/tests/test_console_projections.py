@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import httpx
@@ -125,12 +126,16 @@ async def test_a_parked_sequence_is_found_understood_retried_and_drained(
     assert "RuntimeError: this cannot be folded" in page
 
     letter = f"/parked/show?projection=order_details&position={first}&sequence=one"
-    raw = (await http.get(f"/console{letter}")).text
+    answer = await http.get(f"/console{letter}")
+    raw = answer.text
+    trace = r"Where in the code RuntimeError twofold.table_view:\d+ in \S+ poison:\d+ in \S+failing"
+    assert re.search(trace, text_of(answer))
     assert "&lt;b&gt;Ann&lt;/b&gt;" in raw
     assert "<b>Ann" not in raw
     assert f'position={second}&amp;sequence=one"' in raw
     behind = await see(http, f"/parked/show?projection=order_details&position={second}&sequence=one")
     assert f"It waits behind an earlier event of its sequence: event {first}" in behind
+    assert "Where in the code" not in behind
 
     fields = {"projection": "order_details", "sequence": "one", "position": first}
     tried = text_of(await act(http, "/parked/rehearse", fields))
@@ -263,4 +268,6 @@ async def test_who_does_not_see_payloads_does_not_see_errors(
         await http.post("/console/login", data={"csrf": token, "name": "ann", "password": "ann"})
         await until(lambda: see(http, "/parked"), "RuntimeError")
         for path in ("/parked", f"/parked/show?projection=order_details&position={first}", "/projections", ""):
-            assert "Secret" not in (await http.get(f"/console{path}")).text
+            shown = (await http.get(f"/console{path}")).text
+            assert "Secret" not in shown
+            assert "Where in the code" not in shown

@@ -151,6 +151,8 @@ async def test_parked_events_are_seen_and_retried(
         ("two", positions[1]),
     ]
     assert letters[0]["error"] == "RuntimeError: this cannot be folded"
+    assert letters[0]["trace"].startswith("RuntimeError\n  twofold.table_view:")
+    assert letters[1]["trace"] is None
     assert letters[0]["attempts"] >= 1
     assert letters[1]["error"] == "an earlier event of its sequence is parked"
     assert (letters[1]["attempts"], letters[1]["skipped"], letters[1]["overtaken"]) == (0, None, False)

@@ -355,10 +355,14 @@ async def test_a_parked_event_is_shown_as_it_stands_in_the_log(run: Run, url: st
         assert "\x1b" not in printed
         for text in ("order-\ufffd[2Jodd", "ItemAdded (schema 1)", '"product":', "cannot take", "when asked"):
             assert text in printed
+        trace = printed.partition("Trace")[2].split("Next")[0]
+        assert "ValueError" in trace
+        assert re.search(r"test_cli_projections:\d+ in Faulty\.evolve", trace)
         _, printed, _ = await run("parked", "show", NAME, "3", "--json", "--store", url)
         shown = json.loads(printed)
         assert (shown["event"]["position"], shown["event"]["data"]["product"]) == (3, POISON)
         assert [letter["error"] for letter in shown["letters"]] == ["an earlier event of its sequence is parked"]
+        assert [letter["trace"] for letter in shown["letters"]] == [None]
         code, _, complained = await run("parked", "show", NAME, "1", "--store", url)
         assert (code, complained) == (
             1,

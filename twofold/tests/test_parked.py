@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,7 +17,7 @@ from twofold.claims import Claims
 from twofold.errors import EventCorrupt, LetterRefused, LetterUnknown, SkipOvertaken
 from twofold.events import Recorded as Stored
 from twofold.letters import BEHIND, Letter
-from twofold.sequences import partition_of
+from twofold.sequences import CAUSES, FRAMES, LONGEST_TRACE, partition_of, trace_of
 from twofold.sql import Row
 from twofold.store import EventStore
 from twofold.table_view import TableView
@@ -62,6 +63,60 @@ async def test_what_fails_is_parked_in_order_and_others_go_on(store: Store) -> N
     assert await hands.retry("b") == (3, 0)
     assert await hands.summary() == []
     await hands.check()
+
+
+async def test_a_letter_keeps_where_in_the_code_its_error_was_raised(store: Store) -> None:
+    """And nothing of the event: neither its values nor the text of the error, which may quote them."""
+    trouble = Trouble({"b"})
+    hands = await led_by_hand(store, ledgers(trouble))
+    await paid(store, "bb")
+    await hands.settle()
+    first, second = await hands.letters()
+    assert first.trace is not None
+    assert first.trace.splitlines()[0] == "ValueError"
+    assert re.fullmatch(r"  ledgers:\d+ in Ledgers.evolve", first.trace.splitlines()[-1])
+    assert "cannot be folded" not in first.trace
+    assert second.trace is None
+
+    trouble.positions.add(1)  # from now on it fails before that, where it is decoded
+    await hands.retry("b")
+    first, second = await hands.letters()
+    assert (first.attempts, second.trace) == (2, None)
+    assert first.trace is not None
+    assert "Flaky.decode" in first.trace
+    assert "Ledgers.evolve" not in first.trace
+
+
+def test_a_trace_says_what_an_error_came_of_and_is_bounded() -> None:
+    def deep(left: int) -> None:
+        if left:
+            deep(left - 1)
+        raise KeyError("secret")
+
+    def outer(secret: str) -> None:
+        try:
+            deep(100)
+        except KeyError as error:
+            raise ValueError(secret) from error
+
+    def told() -> str:
+        try:
+            outer("secret")
+        except ValueError as error:
+            return trace_of(error)
+        return ""
+
+    frames = told().splitlines()
+    assert [line.rpartition(".")[2] for line in frames[1:3]] == ["told", "outer"]
+    assert frames[0] == "ValueError"
+    assert frames[3] == "caused by KeyError"
+    assert len(frames) == 4 + FRAMES
+    assert "secret" not in told()
+    deep.__code__ = deep.__code__.replace(co_qualname="long" * 100)
+    assert len(told()) == LONGEST_TRACE
+    loop = ValueError()
+    loop.__cause__ = loop
+    assert len(trace_of(loop).splitlines()) == CAUSES
 
 
 async def test_a_retry_goes_as_far_as_it_gets(store: Store) -> None:

@@ -16,6 +16,7 @@ from postgres_others import ask, connected, until
 from twofold.connect import connect
 from twofold.errors import StoreRefused, StoreUnavailable
 from twofold.messages import Metadata, ids_of
+from twofold.parked import Parked
 from twofold.sql import Fetch
 from twofold.stores.postgres import PostgresStore, schema
 from twofold.stores.postgres.driver import Connection
@@ -109,7 +110,26 @@ async def test_a_store_of_the_first_schema_is_brought_up_to_date_while_others_ap
             await append(connection, 5 + 1, said(), uuid7())
             assert [event.version async for event in store.correlated(outer.correlation_id)] == [1, 2, 4, 5]
             assert [event.version for event in await whole(store)] == [1, 2, 3, 4, 5, 6]
-    assert await ask(postgres_url, "select version from twofold_schema") == [(2,)]
+    assert await ask(postgres_url, "select version from twofold_schema") == [(3,)]
+
+
+async def test_running_processes_of_the_code_before_go_on_parking(postgres_url: str) -> None:
+    """What they park has no trace."""
+    park = (
+        "insert into parked (name, sequence, position, partition, attempts, error, parked_at, overtaken)"
+        " values ('seen', $1, $2, 0, 1, 'why', 0, 0)"
+    )
+    async with connected(postgres_url) as old:
+        for scripts in schema.SCHEMAS[:2]:
+            for script in scripts:
+                await old.run(schema.text_of(script))
+        await old.run("update twofold_schema set version = 2")
+        await old.rows(park, ("a", 1))
+        async with PostgresStore(postgres_url) as store:
+            await old.rows(park, ("b", 2))
+            letters = await Parked(store).letters("seen")
+    assert [(letter.position, letter.trace) for letter in letters] == [(1, None), (2, None)]
+    assert await ask(postgres_url, "select version from twofold_schema") == [(3,)]
 
 
 @pytest.mark.parametrize("statement", LOOKING_BACK, ids=LOOKING_BACK._fields)

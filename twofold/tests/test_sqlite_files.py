@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from twofold.errors import EventCorrupt, EventUnreadable, StoreClosed, StoreFailed, StoreRefused
 from twofold.messages import ids_of
+from twofold.parked import Parked
 from twofold.sql import Fetch, Work
 from twofold.stores.rows import row_of
 from twofold.stores.sqlite import SqliteStore, driver
-from twofold.stores.sqlite.driver import APPLICATION_ID, Connection
+from twofold.stores.sqlite.driver import APPLICATION_ID, SCHEMAS, Connection
 from twofold.stores.sqlite.rows import LOOKING_BACK
 from twofold.testing.contract_adoption import adoptable
 from twofold.testing.contract_base import Seen, events_of, happened, said, several, whole
@@ -25,6 +26,11 @@ FULL = 2
 OLD_INSERT = """
     insert into event (position, stream, version, id, type, schema, data, metadata, recorded_at, checksum)
     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+OLD_PARK = """
+    insert into parked (name, sequence, position, partition, attempts, error, parked_at, overtaken)
+    values ('seen', ?, ?, 0, 1, 'why', 0, 0)
 """
 
 
@@ -89,7 +95,7 @@ async def test_a_store_that_is_open_cannot_be_opened_again(tmp_path: Path) -> No
 async def test_the_file_says_whose_it_is(tmp_path: Path) -> None:
     await opened_once(tmp_path / "store.db")
     file = Connection(str(tmp_path / "store.db"))
-    assert (file.get("pragma application_id"), file.get("pragma user_version")) == (APPLICATION_ID, 3)
+    assert (file.get("pragma application_id"), file.get("pragma user_version")) == (APPLICATION_ID, 4)
     file.close()
 
 
@@ -139,7 +145,7 @@ async def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) 
             assert await store.rows(Fetch(tables)) == [(3,)]
     assert len(ids) == 1
     file = Connection(str(path))
-    assert file.get("pragma user_version") == 3
+    assert file.get("pragma user_version") == 4
     file.close()
 
 
@@ -166,6 +172,24 @@ async def test_old_events_are_found_by_their_correlation(tmp_path: Path) -> None
         assert await found(store.correlated(outer.correlation_id)) == [events[0], events[1], events[4]]
         kept = "select version from event where correlation is not null order by version"
         assert await store.rows(Fetch(kept)) == [(2,), (3,), (5,)]
+
+
+async def test_running_processes_of_the_code_before_go_on_parking(tmp_path: Path) -> None:
+    """What they park has no trace; what they hold open is brought up to date under them."""
+    path = tmp_path / "store.db"
+    old = Connection(str(path))
+    old.run("pragma journal_mode = wal")
+    with old.transaction():
+        for script in SCHEMAS[:3]:
+            old.run_script(script)
+        old.run(f"pragma application_id = {APPLICATION_ID}")
+        old.run("pragma user_version = 3")
+    old.run(OLD_PARK, ("a", 1))
+    async with SqliteStore(path) as store:
+        old.run(OLD_PARK, ("b", 2))
+        letters = await Parked(store).letters("seen")
+        assert [(letter.position, letter.trace) for letter in letters] == [(1, None), (2, None)]
+    old.close()
 
 
 @pytest.mark.parametrize("statement", LOOKING_BACK, ids=LOOKING_BACK._fields)

@@ -156,7 +156,7 @@ class Follower:
         except Exception as error:
             if isinstance(error, _Moved) or not is_poison(error):
                 raise
-            reason = describe(error)
+            failure = Failure.of(position, error)
         else:
             return
         if len(known) > 1:
@@ -164,7 +164,7 @@ class Follower:
             await self._fold(position, known[:middle])
             await self._fold(known[middle - 1].position, known[middle:])
         else:
-            poison = {_letter_sequence(part): Failure(part.event.position, reason) for part in parts}
+            poison = {_letter_sequence(part): failure._replace(position=part.event.position) for part in parts}
             await self._commit(position, known[-1].position, parts, {**poison, **failures})
 
     async def _commit(self, position: int, until: int, parts: Sequence[Part], failures: Failures) -> None:
@@ -207,7 +207,7 @@ class Follower:
             except Exception as error:  # its sequences cannot be told, so its stream has to wait
                 sequence = stream_sequence(event.stream)
                 parts.append(Part(sequence, event))
-                failures.setdefault(sequence, Failure(event.position, describe(error)))
+                failures.setdefault(sequence, Failure.of(event.position, error))
         return parts, failures, events
 
     def _step(self, position: int, until: int, parts: Sequence[Part], failures: Failures) -> Work[None]:

@@ -29,14 +29,16 @@ parked = sa.Table(
     *(sa.Column(name, sa.BigInteger) for name in ("parked_at", "retry_at")),
     sa.Column("skipped", sa.Text),
     sa.Column("overtaken", sa.BigInteger),
+    sa.Column("trace", sa.Text),
 )
 
 
 class Letter(NamedTuple):
     """A parked event: of which subscription and sequence, where in the log, why, and how often it was tried.
 
-    `error` is that of the last attempt, or says that it waits behind another. `skipped` is the reason for which it is
-    left out. `parked_at` and `retry_at` are microseconds since 1970, UTC.
+    `error` is that of the last attempt, or says that it waits behind another; `trace` is where in the code it was
+    raised, see `trace_of`, and None for what waits or was parked by a process that kept none. `skipped` is the reason
+    for which it is left out. `parked_at` and `retry_at` are microseconds since 1970, UTC.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Letter(NamedTuple):
     retry_at: int | None
     skipped: str | None
     overtaken: int
+    trace: str | None
 
 
 of_name = parked.c.name == sa.bindparam("b_name")
@@ -60,7 +63,7 @@ _letter = sa.and_(_of_sequence, parked.c.position == sa.bindparam("b_position"))
 _SEQUENCES = (
     sa.select(parked.c.sequence, sa.func.max(sa.case((waiting, 1), else_=0))).where(of_part).group_by(parked.c.sequence)
 )
-_GIVEN = ("name", "sequence", "position", "partition", "attempts", "error", "parked_at", "retry_at")
+_GIVEN = ("name", "sequence", "position", "partition", "attempts", "error", "trace", "parked_at", "retry_at")
 _INSERT = sa.insert(parked).values({**{name: sa.bindparam(name) for name in _GIVEN}, "skipped": None, "overtaken": 0})
 _OVERTAKE = (
     sa.update(parked).where(_of_sequence, ~waiting, parked.c.position < sa.bindparam("b_before")).values(overtaken=1)
@@ -73,7 +76,12 @@ _DELETE = sa.delete(parked).where(_letter)
 _FAILED = (
     sa.update(parked)
     .where(_letter)
-    .values(attempts=parked.c.attempts + 1, error=sa.bindparam("b_error"), retry_at=sa.bindparam("b_retry_at"))
+    .values(
+        attempts=parked.c.attempts + 1,
+        error=sa.bindparam("b_error"),
+        trace=sa.bindparam("b_trace"),
+        retry_at=sa.bindparam("b_retry_at"),
+    )
 )
 _SKIP = sa.update(parked).where(_letter).values(skipped=sa.bindparam("b_reason"))
 _TRY = sa.update(parked).where(_letter).values(retry_at=sa.bindparam("b_now"))
@@ -146,6 +154,7 @@ class Letters:
                     "position": event.position,
                     "attempts": 1 if failed else 0,
                     "error": failure.error if failure is not None and failed else BEHIND,
+                    "trace": failure.trace if failure is not None and failed else None,
                     "parked_at": now,
                     "retry_at": _retry_at(1) if failed else None,
                 }
@@ -178,7 +187,8 @@ class Letters:
         letter = {**_key(name, partition, sequence), "b_position": failure.position}
         for row in (yield from self._claims.fetch(_ONE, **letter)):
             retry_at = _retry_at(Letter(*row).attempts + 1)
-            yield from self._claims.run(_FAILED, {**letter, "b_error": failure.error, "b_retry_at": retry_at})
+            why = {"b_error": failure.error, "b_trace": failure.trace, "b_retry_at": retry_at}
+            yield from self._claims.run(_FAILED, {**letter, **why})
 
     def leave_out(self, letter: Letter, reason: str) -> Work[None]:
         """Leave the first letter of its sequence out; the next is due at once."""

@@ -28,7 +28,7 @@ from twofold.letters import (
     parked,
     waiting,
 )
-from twofold.sequences import Failure, Failures, Part, Subscriber, describe, is_poison, partition_of, stream_sequence
+from twofold.sequences import Failure, Failures, Part, Subscriber, is_poison, partition_of, stream_sequence
 from twofold.sql import Work
 from twofold.store import EventStore, Store
 
@@ -122,7 +122,7 @@ class Parked(Letters):
             except (EventUnreadable, LookupError) as error:
                 if events:
                     break  # what stands before it can be folded
-                failure = Failure(position, describe(error))
+                failure = Failure.of(position, error)
                 return 0, await self._store.work(partial(self._note, subscriber, partition, sequence, failure))
         return await self._fold(subscriber, partition, sequence, events)
 
@@ -135,7 +135,7 @@ class Parked(Letters):
         except Exception as error:
             if isinstance(error, _Moved) or not is_poison(error):
                 raise
-            failure = Failure(events[0].position, describe(error))
+            failure = Failure.of(events[0].position, error)
         if len(events) > 1:
             return await self._fold(subscriber, partition, sequence, events[:1])
         return 0, await self._store.work(partial(self._note, subscriber, partition, sequence, failure))
@@ -178,7 +178,7 @@ class Parked(Letters):
                     part for part in subscriber.parts(event) if partition_of(part.sequence, partitions) == partition
                 ]
             except Exception as error:
-                unreadable = Failure(event.position, describe(error))
+                unreadable = Failure.of(event.position, error)
                 break
         yield from self.fold(subscriber, partition, parts, {}, draining=sequence)
         return unreadable

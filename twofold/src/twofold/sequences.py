@@ -6,13 +6,19 @@ independent of each other, so they may be shared out between processes, and one 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from traceback import walk_tb
+from typing import Any, NamedTuple, Protocol, Self
 from zlib import crc32
 
 from twofold.errors import OutcomeUnknown, StoreFailed, StoreUnavailable
 from twofold.events import Recorded
 from twofold.sql import Work
+
+FRAMES = 20  # of an error that are kept, the innermost
+CAUSES = 3  # errors of which they are kept: what was raised, and what it came of
+LONGEST_TRACE = 4096  # characters
 
 
 class ClaimLost(Exception):
@@ -35,10 +41,16 @@ class Part(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Where a sequence failed, and why. What stands before that position was folded."""
+    """Where a sequence failed, why, and where in the code. What stands before that position was folded."""
 
     position: int
     error: str
+    trace: str
+
+    @classmethod
+    def of(cls, position: int, error: BaseException) -> Self:
+        """The event at this position failed with this error."""
+        return cls(position, describe(error), trace_of(error))
 
 
 Failures = dict[str, Failure]
@@ -82,6 +94,24 @@ def partition_of(sequence: str, partitions: int) -> int:
 def describe(error: BaseException) -> str:
     """An error in a line for a person."""
     return f"{type(error).__name__}: {error}"[:2000].replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def trace_of(error: BaseException) -> str:
+    """Where in the code an error was raised: its frames, the innermost last, and those of the errors that it came of.
+
+    Modules, lines and functions only. What a source line, a variable or the text of an error says may be of an event.
+    """
+    lines: list[str] = []
+    each = error
+    for _ in range(CAUSES):
+        lines.append(f"caused by {type(each).__name__}" if lines else type(error).__name__)
+        for frame, line in deque(walk_tb(each.__traceback__), FRAMES):
+            lines.append(f"  {frame.f_globals.get('__name__', '?')}:{line} in {frame.f_code.co_qualname}")
+        cause = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+        if cause is None:
+            break
+        each = cause
+    return "\n".join(lines)[:LONGEST_TRACE]
 
 
 def is_poison(error: Exception) -> bool:

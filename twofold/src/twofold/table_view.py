@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from twofold.events import Recorded
 from twofold.projection import Projection, Source
 from twofold.search import TextIndex, stored_words
-from twofold.sequences import Failure, Failures, Part, describe, is_poison
+from twofold.sequences import Failure, Failures, Part, is_poison
 from twofold.sql import Fold, Work
 from twofold.tables import LOCAL, SCHEMA, Generation, listed, one_of, words_table
 
@@ -166,7 +166,7 @@ class TableView(Generic[E, V]):
             except Exception as error:
                 if failures is None or not is_poison(error):
                     raise
-                failures[key] = Failure(event.position, describe(error))
+                failures[key] = Failure.of(event.position, error)
             else:
                 batch.note(key, view, event.position)
         return batch

@@ -132,6 +132,8 @@ def _letter(letter: Letter) -> Table:
         ("Attempts", Text(str(letter.attempts))),
         ("Error", Text(printable(letter.error), "red")),
     ]
+    if letter.trace is not None:
+        rows.append(("Trace", Text("\n".join(printable(line) for line in letter.trace.splitlines()), "dim")))
     if letter.skipped is None:
         rows.append(("Next", Text(_next(letter))))
     else:

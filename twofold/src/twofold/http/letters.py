@@ -51,7 +51,10 @@ class Projections(Struct, frozen=True):
 
 
 class ParkedLetter(Struct, frozen=True, rename="camel"):
-    """A parked event as one sequence of a subscription has it. `skipped` is the reason for which it is left out."""
+    """A parked event as one sequence of a subscription has it. `skipped` is the reason for which it is left out.
+
+    `trace` is where in the code its error was raised: modules, lines and functions, and nothing of the event.
+    """
 
     name: str
     sequence: str
@@ -59,6 +62,7 @@ class ParkedLetter(Struct, frozen=True, rename="camel"):
     partition: int
     attempts: int
     error: str
+    trace: str | None
     parked_at: datetime
     retry_at: datetime | None
     skipped: str | None
@@ -150,6 +154,7 @@ def told(letter: Letter) -> ParkedLetter:
         partition=letter.partition,
         attempts=letter.attempts,
         error=letter.error,
+        trace=letter.trace,
         parked_at=moment(letter.parked_at),
         retry_at=None if letter.retry_at is None else moment(letter.retry_at),
         skipped=letter.skipped,

@@ -54,7 +54,8 @@ class MemoryStore(PagedReading):
         if self._views is not None:
             raise StoreRefused("the store is open already")
         views = Connection(":memory:")
-        views.run_script("schema_2.sql")  # subscriptions keep theirs here, and the log has an id
+        for script in ("schema_2.sql", "schema_4.sql"):  # subscriptions keep theirs here, and the log has an id
+            views.run_script(script)
         self._id: UUID = UUID(bytes=views.get("select id from log"))
         self._views = views
         return self

@@ -11,7 +11,7 @@ from twofold.errors import StatementFailed, StoreRefused
 from twofold.stores.postgres.driver import Connection
 from twofold.stores.postgres.rows import LOCK
 
-SCHEMAS = (("schema.sql",), ("schema_2.sql", "append.sql"))  # the n-th scripts bring a schema from version n to n + 1
+SCHEMAS = (("schema.sql",), ("schema_2.sql", "append.sql"), ("schema_3.sql",))  # the n-th bring it to version n
 APPLICATION_ID = 0x2F01D  # parts our advisory locks from those of others in the same database
 
 

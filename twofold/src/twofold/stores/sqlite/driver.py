@@ -31,7 +31,7 @@ from twofold.sql import Fetch, Fold, Row, Work
 T = TypeVar("T")
 
 APPLICATION_ID = 0x2F01D  # marks a file as ours, in SQLite's own header field
-SCHEMAS = ("schema.sql", "schema_2.sql", "schema_3.sql")  # the n-th script brings a file from schema n to n + 1
+SCHEMAS = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")  # the n-th brings a file to schema n
 BUSY_MILLISECONDS = 5_000  # how long to wait for another process before saying StoreBusy
 CACHE_KIBIBYTES = 32_768  # SQLite's default of 2 MiB costs the writer more than anything else
 COPIED_PAGES = 4_096  # between two looks at how far a copy has come
