@@ -66,8 +66,10 @@ serve: .venv/.ready-to-serve
 	@$(if $(STORE),TWOFOLD_STORE='$(STORE)') $(if $(PORT),TWOFOLD_PORT='$(PORT)') exec $(BIN)/orders serve
 endif
 
+# Two processes at once, each with a PostgreSQL and a browser of its own; a file's tests stay together, for what they
+# share. ARGS="-n 0" is one process, for a debugger.
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: setup
 	$(BIN)/python -m pytest -m soak --timeout=0 $(ARGS)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -88,14 +87,6 @@ def file_of(path: Path, lines: Sequence[str]) -> str:
     """A file with these lines."""
     path.write_text("".join(f"{text}\n" for text in lines), "utf-8")
     return str(path)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -6,6 +6,7 @@ For tests of what only a process shows: HTTP as a client sees it, signals, crash
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -23,6 +24,10 @@ INTERRUPTIBLE: Sequence[str] = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
 )
 SERVE: Sequence[str] = (sys.executable, "-m", "orders", "serve")
+
+# Which of the processes that run the tests at once this is (pytest-xdist): one alone is the first of one.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 START_SECONDS = 30.0  # two cores are shared with other tests
 STOP_SECONDS = 30.0
@@ -101,11 +106,19 @@ def start(store: str, log: Path, /, *, port: int = 0, command: Sequence[str] = S
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback address that nobody listens on just now.
+
+    Below those that outgoing connections are given, and each worker has its own, so that nobody takes it before the
+    server starts, or while it is started again.
+    """
+    while True:
+        port = 10_000 + WORKERS * secrets.randbelow(10_000 // WORKERS) + WORKER
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def _wait_until_ready(server: Server) -> None:

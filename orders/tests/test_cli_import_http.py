@@ -8,11 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from commands import command, file_of, free_port, line, objects, serving, started
+from commands import command, file_of, line, objects, serving, started
 from orders import destinations
 from orders.destinations import ServiceDestination
 from orders.domain import Status
 from orders.importing import Created, ImportStopped, Refused
+from servers import free_port
 
 
 def test_a_file_goes_in_once_through_the_service_and_through_the_store(tmp_path: Path) -> None:

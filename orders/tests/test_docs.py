@@ -17,7 +17,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from servers import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("[a-z]*/README.md")})
@@ -110,7 +111,7 @@ def script_of(steps: list[Command | File], *, with_service: bool) -> str:
 
 def run(script: str, folder: Path) -> list[str]:
     """What each command of the script printed, without blanks at the ends of lines."""
-    ports = {port: free_port() for port in ("3000", "8000")}  # those of the pages may be taken
+    ports = {port: str(free_port()) for port in ("3000", "8000")}  # those of the pages may be taken
     for port, free in ports.items():
         script = re.sub(rf"\b{port}\b", free, script)
     environment = {
@@ -138,13 +139,6 @@ def run(script: str, folder: Path) -> list[str]:
             with suppress(ProcessLookupError):
                 os.killpg(shell.pid, signal.SIGKILL)  # what a page left running
     return [re.sub(r"[ \t]+$", "", part, flags=re.MULTILINE).strip("\n") for part in printed.split(_END)]
-
-
-def free_port() -> str:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def test_there_are_pages() -> None:

@@ -43,7 +43,7 @@ async def test_a_wrong_statement_is_told_as_one_and_the_store_goes_on(tmp_path: 
         await store.append("order-1", several(1), expected=0)
 
 
-@pytest.mark.parametrize("parameters", [(), (1, 2), (2**63,), ("\ud800",), (object(),)], ids=repr)
+@pytest.mark.parametrize("parameters", [(), (1, 2), (2**63,), ("\ud800",), (Ellipsis,)], ids=repr)
 @pytest.mark.parametrize("kind", ["sqlite", "memory"])
 async def test_a_query_with_wrong_parameters_is_told_as_one(
     tmp_path: Path, kind: str, parameters: tuple[object, ...]
