@@ -6,6 +6,7 @@ its driver escape: what a driver raises is told here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 from uuid import UUID
 
 
@@ -317,6 +318,12 @@ class ProjectionFailed(TwofoldError):
         self.name = name
         self.reason = reason
         super().__init__(f"the projection {name} failed: {reason}")
+
+    def again(self) -> Self:
+        """The same for one more caller: the traceback of an error grows with each who raises it."""
+        told = type(self)(self.name, self.reason)
+        told.__cause__ = self.__cause__
+        return told
 
 
 class BuildMissing(TwofoldError):

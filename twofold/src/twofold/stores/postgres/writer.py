@@ -82,7 +82,7 @@ class Writer:
     def check_folds(self) -> None:
         """Raise ProjectionFailed if a fold cannot get past an event that is in the log: then no append succeeds."""
         if self._stuck is not None:
-            raise _again(self._stuck)
+            raise self._stuck.again()
 
     def submit(
         self, stream: str, events: Sequence[NewEvent], expected: int | None, idempotency: Idempotency | None
@@ -151,7 +151,7 @@ class Writer:
         except ProjectionFailed as error:
             if error is not self._stuck:
                 return await self._halved(appends, error)
-            return [(append, _again(error)) for append in appends]  # none of them is at fault, and none can be stored
+            return [(append, error.again()) for append in appends]  # none of them is at fault, and none can be stored
         except Exception as error:
             return await self._halved(appends, error)
 
@@ -246,10 +246,3 @@ class Writer:
                 append.outcome.set_result(outcome)
             else:
                 append.outcome.set_exception(outcome)
-
-
-def _again(error: ProjectionFailed) -> ProjectionFailed:
-    """The same for one more caller: a traceback grows with each who raises it."""
-    told = ProjectionFailed(error.name, error.reason)
-    told.__cause__ = error.__cause__
-    return told

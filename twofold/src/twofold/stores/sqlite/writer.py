@@ -100,7 +100,7 @@ class Writer:
     def check_folds(self) -> None:
         """Raise ProjectionFailed if a fold cannot get past an event that is in the log: then no append succeeds."""
         if self._stuck is not None:
-            raise self._stuck
+            raise self._stuck.again()
 
     def submit(
         self, run: Callable[[Transaction], T | Refused], subject: str, message_id: UUID | None = None
@@ -219,9 +219,11 @@ class Writer:
             events = appended
             if missed or adopted:  # or fewer than none, where another job of the group has brought the fold further
                 events = page_of(connection.rows(READ_ALL, (reached, -1))).whole()
-            if missed > 0:
-                self._fold_missed(name, fold, events)
-            elif events:
+            if missed > 0:  # by itself: should it be an event of this append that cannot be folded, nothing is stuck
+                others = [event for event in events if event.position < appended[0].position]
+                self._fold_missed(name, fold, others)
+                events = events[len(others) :]
+            if events:
                 drive_fold(connection, name, fold, events)
             save_checkpoint(connection, name, appended[-1].position)
         self._stuck = None
@@ -259,7 +261,7 @@ class Writer:
     def _failed(self, jobs: Sequence[Job[Any]], error: BaseException, *, committing: bool) -> list[Outcome]:
         if not isinstance(error, DriverError):  # a fold that could not catch up, or the like: of these jobs only
             told = error if isinstance(error, Exception) else RuntimeError(repr(error))
-            return [(job, None, told) for job in jobs]
+            return [(job, None, told.again() if isinstance(told, ProjectionFailed) else told) for job in jobs]
         failure = translate(error)
         if isinstance(failure, StoreFailed):
             # A failed fsync must not be tried again: the kernel may have dropped the pages. Stop writing.
