@@ -251,10 +251,18 @@ def _states_of(view: TableView[Any, Any], events: Sequence[Recorded[Any]]) -> It
 
 
 def keyed(view: TableView[Any, Any], events: Sequence[Recorded[Any]]) -> dict[str, list[Recorded[Any]]]:
-    """The events by the key of the row that they concern, of the first `ROWS` keys."""
+    """The events by the key of the row that they concern, of the first `ROWS` keys; see `keys_of`."""
     by_key: dict[str, list[Recorded[Any]]] = {}
     for event in events:
-        for key in view.projection.keys(event):
+        for key in keys_of(view, event):
             if key in by_key or len(by_key) < ROWS:
                 by_key.setdefault(key, []).append(event)
     return by_key
+
+
+def keys_of(view: TableView[Any, Any], event: Recorded[Any]) -> Sequence[str]:
+    """The keys of the rows that an event concerns. None where the view cannot tell: then it was parked."""
+    try:
+        return view.projection.keys(event)
+    except Exception:  # the application's own function: whatever it raises, others are to be shown
+        return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from msgspec import Struct
 from twofold.claims import Claims
 from twofold.errors import EventUnknown, EventUnreadable
 from twofold.events import Recorded
+from twofold.inspecting.changes import keys_of
 from twofold.inspecting.events import ShownEvent, shown
 from twofold.inspecting.inspection import Inspection
 from twofold.letters import parked
@@ -115,11 +117,9 @@ async def _took(inspection: Inspection, stored: Recorded[bytes]) -> list[Took]:
             continue
         keys: Sequence[str] = ()
         if table is not None:
-            try:
+            with suppress(EventUnknown, EventUnreadable):
                 event: Recorded[Any] = source.codec.decode(stored)
-                keys = table.projection.keys(event)
-            except (EventUnknown, EventUnreadable):
-                keys = ()
+                keys = keys_of(table, event)
         taken = status is not None and status.position >= stored.position
         found.append(Took(view=view.name, keys=keys, taken=taken, parked=letters.get(identity(view))))
     return found

@@ -18,8 +18,8 @@ import msgspec
 
 from twofold.decider import Decider
 from twofold.errors import ExportRefused
-from twofold.inspecting.history import decider_of
-from twofold.inspecting.inspection import Inspection, decoded
+from twofold.inspecting.history import decider_of, fold
+from twofold.inspecting.inspection import Decoded, Inspection, decoded
 from twofold.inspecting.trying import command_of
 
 EXPORTED = 200
@@ -54,7 +54,10 @@ async def export(
     named = source.named(decider, decider.decide, decider.evolve, deciding.category.id_of)
     given = [event.data for event in events]
     if command is None:
-        steps: list[tuple[str, Sequence[Any]]] = [("then_state", [decider.fold(given)])]
+        (_, state), trouble = fold(deciding, Decoded(events, None))
+        if trouble is not None:
+            raise ExportRefused(stream, trouble)
+        steps: list[tuple[str, Sequence[Any]]] = [("then_state", [state])]
     else:
         name, members = command
         _, said = command_of(inspection, name, members)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from msgspec import Struct
 
-from twofold.errors import EventUnreadable
+from twofold.errors import EventUnreadable, StatementFailed
 from twofold.events import Recorded
 from twofold.inspecting.inspection import Inspection, exists
 from twofold.inspecting.streams import position_at
@@ -170,9 +171,10 @@ async def _keys(views: Views, view: TableView[Any, Any], text: str) -> list[str]
     if view.projection.searchable:
         conditions.append(view.matches(text))
     keys: dict[str, None] = {}
-    for condition in conditions:
-        query = sa.select(table.c.key).where(condition).limit(MOST_ROWS)
-        keys |= {key: None for (key,) in await views.scan(query)}
+    with suppress(StatementFailed):  # no such table: this version of the view was never built
+        for condition in conditions:
+            query = sa.select(table.c.key).where(condition).limit(MOST_ROWS)
+            keys |= {key: None for (key,) in await views.scan(query)}
     return list(keys)[:MOST_ROWS]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from twofold.errors import StoreUnavailable
 from twofold.events import Recorded
 from twofold.inspecting.changes import Change, keyed, state_changes
 from twofold.inspecting.events import content_of
@@ -54,12 +55,16 @@ async def _row(
     events: Sequence[Recorded[Any]],
     trouble: str | None,
 ) -> ShownRow:
-    stored = await inspection.views.rows(view.by_key, b_key=key) if inspection.views is not None else []
-    body, last = stored[0] if stored else (None, None)
     kept: Any = None
+    last: int | None = None
     try:
-        kept = None if body is None else view.decode(bytes(body))
-    except Exception as error:  # an old row, of another shape than its class has today
+        stored = await inspection.views.rows(view.by_key, b_key=key) if inspection.views is not None else []
+        if stored:
+            body, last = stored[0]
+            kept = view.decode(bytes(body))
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # no such table, or an old row, of another shape than its class has today
         trouble = f"the stored row cannot be read: {error}"
     concerned = [event for event in events if last is None or event.position <= last]
     shared = last is not None and last not in {event.position for event in events}
