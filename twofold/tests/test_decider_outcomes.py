@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import pytest
 
 from small_orders import AddItem, CallOff, ItemAdded, NotOpen, Open
 from small_orders import category as new_category
-from twofold import Conflict, Idempotency, Metadata, NewEvent, Receipt, Store
+from twofold import Category, Codec, Conflict, Decider, Idempotency, Metadata, NewEvent, Receipt, Store
 from twofold.errors import OutcomeUnknown, StoreUnavailable
 from twofold.messages import ids_of
 from twofold.stores.memory import MemoryStore
@@ -134,6 +135,34 @@ async def test_another_command_with_the_same_metadata_is_another_command(store: 
     for product in ("Chai", "Tofu"):
         await category.transact(store, AddItem("1", product), metadata)
     assert (await category.load(store, "1")).version == 3
+
+
+@dataclass(frozen=True)
+class Tag:
+    order_id: str
+    tags: frozenset[int]
+    notes: dict[str, str]
+
+
+async def test_equal_commands_are_the_same_whatever_order_their_sets_are_in(store: Store) -> None:
+    """That of a set of texts is another in each process."""
+    tagging = Category(
+        "order",
+        Decider[Tag, None, ItemAdded](lambda command, _: [ItemAdded(str(sum(command.tags)), Decimal(1))], _stay, None),
+        Codec[ItemAdded]({"ItemAdded": ItemAdded}),
+        lambda command: command.order_id,
+    )
+    metadata = Metadata.new()
+    first = Tag("1", frozenset([0, 8]), {"a": "x", "b": "y"})
+    again = Tag("1", frozenset([8, 0]), {"b": "y", "a": "x"})
+    assert first == again
+    assert list(first.tags) != list(again.tags)
+    assert (await tagging.transact(store, first, metadata)).version == 1
+    assert await tagging.transact(store, again, metadata) == Receipt("order-1", 1, 1, repeated=True)
+
+
+def _stay(state: None, _event: ItemAdded) -> None:
+    return state
 
 
 def test_ids_rise_in_time_with_their_message_and_are_of_its_kind() -> None:

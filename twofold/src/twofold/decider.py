@@ -32,7 +32,7 @@ log = logging.getLogger("twofold.decider")
 
 SETTLE_SECONDS = (0.05, 0.5, 2.0)  # between attempts to learn an unknown outcome
 
-_encode = msgspec.json.Encoder(enc_hook=repr).encode
+_encode = msgspec.json.Encoder(enc_hook=repr, order="deterministic").encode  # whatever order a set is in
 
 _INITIAL: Any = object()  # not None, which may be a state
 
