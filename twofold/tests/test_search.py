@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import tracemalloc
 import unicodedata
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
@@ -207,6 +208,18 @@ def test_what_is_kept_of_a_row_is_bounded(database: str) -> None:
     ]
     assert on_postgresql(database, LONG, phrases) == found
     assert [len(stored_words(text).encode()) for text in LONG.values()] == [100, 300, 999_999, 999_995]
+
+
+def test_long_texts_are_not_kept_in_memory() -> None:
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(40):
+            assert words_of(f"é{number} " + "ü" * 200_000)[0] == f"e{number}"
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 1_000_000
 
 
 def test_a_phrase_may_have_any_number_of_words(database: str) -> None:

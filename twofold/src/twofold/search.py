@@ -20,6 +20,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 LETTERS = 100  # of a word that are looked at: PostgreSQL takes no lexeme of 2 KiB
 BYTES = 1_000_000  # of the words of one row that are kept: PostgreSQL takes no vector of 1 MiB
+KEPT_LETTERS = 200  # of a line whose form without accents is kept: what is longer hardly comes again, and takes memory
 SOUGHT = 1_000  # different words of a phrase that are looked for: PostgreSQL reads a query on its stack
 
 
@@ -39,11 +40,17 @@ def words_of(text: str) -> list[str]:
     return list(dict.fromkeys(words))
 
 
-@lru_cache(maxsize=4096)  # products and places come again and again
 def _unmarked(line: str) -> str:
     """A line without accents and other marks, its letters as they are compared."""
+    return _kept(line) if len(line) <= KEPT_LETTERS else _without_marks(line)
+
+
+def _without_marks(line: str) -> str:
     line = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", line).casefold())
     return "".join(letter for letter in line if not unicodedata.category(letter).startswith("M"))
+
+
+_kept = lru_cache(maxsize=4096)(_without_marks)  # products and places come again and again
 
 
 def stored_words(text: str) -> str:
