@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from twofold.sequences import ClaimLost, Paused
+from twofold.sequences import ASTRAY, ClaimLost, Paused
 from twofold.sql import Fetch, Row, Work
 from twofold.tables import Generation
 
@@ -274,6 +274,13 @@ class Claims:
         yield from self.run(
             _SET_BACK, *({"b_name": name, "b_partition": held.partition, "b_position": position} for held in parts)
         )
+
+    def lead_astray(self, name: str) -> Work[None]:
+        """Nobody may go on with it, whoever resumes it, until it is begun anew or another takes its place.
+
+        What is appended next gets the positions of events that it has folded, and would be taken for them.
+        """
+        yield from self.set_to(name, ASTRAY)
 
     def pause(self, name: str, reason: str) -> Work[bool]:
         """Nobody may go on with it from now on. False if there is no such subscription."""

@@ -17,6 +17,8 @@ from twofold.errors import EventUnknown, EventUnreadable, OutcomeUnknown, StoreC
 from twofold.events import Recorded
 from twofold.parked import Parked
 from twofold.sequences import (
+    ASTRAY,
+    PAST_THE_END,
     ClaimLost,
     Failure,
     Failures,
@@ -104,6 +106,8 @@ class Follower:
         """Fold one page, or wait for one."""
         if self._position is None:
             self._position = await self._store.work(lambda: self._claims.lock(self._claim))
+        if self._position == ASTRAY:
+            raise GivenUp(PAST_THE_END)
         began = time.monotonic()
         page = await self._page(self._position)
         if page:

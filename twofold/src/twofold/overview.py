@@ -13,6 +13,7 @@ from twofold.claims import Claims, Held, partition, subscription
 from twofold.errors import EventUnreadable
 from twofold.follower import PAGE
 from twofold.parked import Parked
+from twofold.sequences import ASTRAY, PAST_THE_END
 from twofold.sql import Fetch
 from twofold.store import Store
 from twofold.subscription import LEASE_SECONDS
@@ -22,7 +23,7 @@ RECORDS = 50  # of operators' actions in a row that are passed over
 
 
 class State(StrEnum):
-    """What a subscription is doing."""
+    """What a subscription is doing. One that is ahead has folded events that the log no longer has."""
 
     NEW = "new"
     CATCHING_UP = "catching up"
@@ -31,6 +32,7 @@ class State(StrEnum):
     REBUILDING = "rebuilding"
     FAILED = "failed"
     DETACHED = "detached"
+    AHEAD = "ahead"
 
 
 class Status(NamedTuple):
@@ -38,8 +40,9 @@ class Status(NamedTuple):
 
     Records of operators' actions right behind its position do not count: with the next event it passes them, too.
 
-    `position` is that of its slowest part; `owners` are the processes that run it; `reason` says why it does not
-    follow, where there is more to say than the state does. `letters` are parked, of so many `sequences`.
+    `position` is that of its slowest part, 0 of one that was found ahead of the log. `owners` are the processes that
+    run it; `reason` says why it does not follow, where there is more to say than the state does. `letters` are parked,
+    of so many `sequences`.
     """
 
     name: str
@@ -67,20 +70,24 @@ async def overview(store: Store, views: Views | None = None) -> list[Status]:
     It costs two small reads, and for each that lags one more: the time of the first event that it has not folded.
     """
     claims, letters = Claims(store.dialect), Parked(store)
-    head = await store.head()
     known = await store.rows(claims.query(_SUBSCRIPTIONS))
     parts = [Held(*row) for row in await store.rows(claims.query(_PARTS))]
+    inline = {
+        identity(view): await store.checkpoint(identity(view)) or 0
+        for view in (views.inline if views is not None else ())
+    }
+    head = await store.head()  # after them: meanwhile it only rises
     found: list[Status] = []
     for name, paused in known:
         own = [held for held in parts if held.name == name]
-        position = min((held.position for held in own), default=0)
-        state, reason = _state(name, own, paused, head - position)
+        position = max(0, min((held.position for held in own), default=0))
+        state, reason = _state(name, own, paused, position, head)
         owners = tuple(sorted({held.owner for held in own if held.owner is not None}))
         counts = await letters.count(name)
         found.append(await _status(store, name, state, position, head, letters=counts, owners=owners, reason=reason))
-    for view in views.inline if views is not None else ():
-        position = await store.checkpoint(identity(view)) or 0
-        found.append(await _status(store, identity(view), State.FOLLOWING, position, head, inline=True))
+    for name, position in inline.items():
+        state, reason = (State.AHEAD, PAST_THE_END) if position > head else (State.FOLLOWING, None)
+        found.append(await _status(store, name, state, position, head, inline=True, reason=reason))
     return found
 
 
@@ -111,7 +118,9 @@ async def _status(
     return Status(name, state, inline, position, head, max(0, head - passed), seconds, *letters, owners, reason)
 
 
-def _state(name: str, parts: list[Held], paused: str | None, behind: int) -> tuple[State, str | None]:
+def _state(name: str, parts: list[Held], paused: str | None, position: int, head: int) -> tuple[State, str | None]:
+    if any(held.position == ASTRAY or held.position > head for held in parts):
+        return State.AHEAD, PAST_THE_END
     if paused is not None:
         return State.PAUSED, paused
     for held in parts:
@@ -127,7 +136,7 @@ def _state(name: str, parts: list[Held], paused: str | None, behind: int) -> tup
             return State.DETACHED, f"{held.owner} was last seen {silent:.0f} s ago"
     if name.endswith(BUILD):
         return State.REBUILDING, None
-    return (State.CATCHING_UP if behind > PAGE else State.FOLLOWING), None
+    return (State.CATCHING_UP if head - position > PAGE else State.FOLLOWING), None
 
 
 async def _passed(store: Store, position: int, head: int) -> int:

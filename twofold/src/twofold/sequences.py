@@ -19,6 +19,11 @@ from twofold.sql import Work
 FRAMES = 20  # of an error that are kept, the innermost
 CAUSES = 3  # errors of which they are kept: what was raised, and what it came of
 LONGEST_TRACE = 4096  # characters
+ASTRAY = -1  # the position of a part that has folded events which the log no longer has
+PAST_THE_END = (
+    "it has folded events that the log no longer has, as after a restore from an older backup; empty it with "
+    "`projections reset`, or `rebuild` it"
+)
 
 
 class ClaimLost(Exception):

@@ -104,6 +104,7 @@ class Subscription:
         beat = await self._store.work(partial(self._claims.beat, name, self.owner, member=not self._stuck))
         if beat is None:  # it is no subscription, or no longer: perhaps another process keeps the view inline
             beat = Beat(paused=True, resumed=0, parts=[], members=[])
+        await self._check_places(beat.parts)
         living = await self._living(beat.members)
         parts = {held.partition: held for held in beat.parts}
         for number, (claim, _) in list(self._running.items()):
@@ -119,6 +120,15 @@ class Subscription:
         self._stuck = any(self._is_given_up(held, beat.resumed) for held in beat.parts)
         self._wanting = len(self._running) < share and not (beat.paused or self._stuck)
         self._resumed = beat.resumed
+
+    async def _check_places(self, parts: Sequence[Held]) -> None:
+        """See to it that nobody goes on with parts that have passed the end of the log: it is not what they folded."""
+        head = await self._store.head()  # after the parts were read: meanwhile it only rises
+        for held in parts:
+            if held.position > head:
+                log.error("%s is at position %d, but the log ends at %d", held.name, held.position, head)
+                await self._store.work(partial(self._claims.lead_astray, held.name))
+                return
 
     async def _living(self, members: Sequence[tuple[str, int]]) -> list[str]:
         """The members that live, ourselves among them, in the same order in every process; the others are dismissed."""

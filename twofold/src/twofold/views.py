@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from sqlalchemy.sql import ClauseElement
 
 from twofold.claims import Claims
-from twofold.errors import LifecycleRefused, ProjectionUnknown
+from twofold.errors import LifecycleRefused, ProjectionFailed, ProjectionUnknown
 from twofold.events import Recorded
 from twofold.parked import Parked
 from twofold.projection import Source
-from twofold.sequences import Failures, Part, Subscriber
+from twofold.sequences import ASTRAY, PAST_THE_END, Failures, Part, Subscriber
 from twofold.sql import Fold, Row, Work
 from twofold.store import Progress, Store
 from twofold.table_view import TableView
@@ -224,7 +224,8 @@ class Views:
     async def start(self, on_progress: Callable[[View, Progress], None] = lambda _view, _progress: None) -> None:
         """Make tables that are missing; fold what inline views have missed, and keep them inline from now on.
 
-        A view that had the other lifecycle so far goes on where it stands. Raises LifecycleRefused where it cannot.
+        A view that had the other lifecycle so far goes on where it stands. Raises LifecycleRefused where it cannot, and
+        ProjectionFailed for an inline view that is ahead of the log, as the next appends would be taken for others.
         """
         for view in self.inline:
             await self.store.replace_checkpoint(identity(view), partial(self._begin_inline, view))
@@ -242,8 +243,8 @@ class Views:
         if not positions:
             yield from remade(self.current, view)
             return 0
-        if len(positions) > 1 or (yield from self._parked.any(name)):
-            reason = "its parts have reached different positions, or events are parked"
+        if len(positions) > 1 or ASTRAY in positions or (yield from self._parked.any(name)):
+            reason = "its parts have reached different positions, or are ahead of the log, or events are parked"
             raise LifecycleRefused(view.name, f"{reason}; let its subscription catch up and drain, or rebuild it")
         yield from self._claims.forget(name)
         yield from self._parked.forget(name)
@@ -261,11 +262,13 @@ class Views:
         return None
 
     async def catch_up(self, name: str, fold: Fold, on_progress: Callable[[Progress], None]) -> None:
-        """Fold page by page until the head of the log is reached."""
+        """Fold page by page until the head of the log is reached. Raises ProjectionFailed if it is ahead of that."""
         while True:
             progress = await self.store.advance(name, fold, limit=PAGE)
             on_progress(progress)
-            if progress.position >= progress.head:
+            if progress.position > progress.head:
+                raise ProjectionFailed(name, PAST_THE_END)
+            if progress.position == progress.head:
                 return
 
     async def rows(self, clause: ClauseElement, **parameters: object) -> list[Row]:

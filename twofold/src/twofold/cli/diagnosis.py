@@ -99,6 +99,8 @@ def _projection(status: Status) -> Finding:
     found = f"{status.state} at {status.position}{lag}"
     if status.reason is not None:
         found += f": {status.reason}"
+    if status.state is State.AHEAD:
+        return Finding(check, Level.WRONG, found, "`projections reset` it, or `rebuild` it")
     if status.state is State.FAILED:
         return Finding(check, Level.WRONG, found, "mend its code, then `projections resume`")
     if status.letters:

@@ -34,6 +34,7 @@ COLOURS = {
     State.REBUILDING: "blue",
     State.FAILED: "bold red",
     State.DETACHED: "red",
+    State.AHEAD: "bold red",
 }
 AT_WORK = {State.CATCHING_UP, State.FOLLOWING, State.REBUILDING}
 

@@ -68,7 +68,7 @@ async def show(visit: Visit) -> Response:
         statuses=[(status, names.get(status.name, status.name), trends.trend(status.name)) for status in worst],
         behind=max((status.behind for status in statuses), default=0),
         letters=sum(status.letters for status in statuses),
-        stuck=[status for status in statuses if status.state in ("failed", "paused", "detached")],
+        stuck=[status for status in statuses if status.state in ("failed", "ahead", "paused", "detached")],
         gauges=gauges(metrics.history()) if metrics is not None else [],
         late=await late(views.store),
     )
