@@ -46,7 +46,7 @@ async def test_a_build_is_compared_promoted_and_the_old_dropped(store: str, serv
     code, printed, _ = command("compare", "order_details", "--store", store)
     assert code == 1
     assert printed.startswith("order_details one\n  in use: one, ")
-    assert printed.endswith("1 rows differ (order_details; the log up to position 4)\n")
+    assert printed.endswith("1 difference (order_details; the log up to position 4)\n")
     code, printed, _ = command("compare", "order_details", "--json", "--store", store)
     assert (code, [row.get("key") or row["differences"] for row in objects(printed)]) == (1, [["one"], 1])
     code, printed, _ = command("promote", "order_details", "--json", "--store", store)

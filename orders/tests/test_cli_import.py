@@ -103,6 +103,19 @@ def test_what_is_refused_is_told_with_its_line_and_does_not_stop_the_rest(tmp_pa
     assert "line 5: Customer ID is required; Item 0: Quantity must be at least 1" in printed
 
 
+def test_a_file_of_something_else_is_not_told_line_by_line(tmp_path: Path, store: str) -> None:
+    file = file_of(tmp_path / "file", ["no order"] * 25)
+    code, printed, _ = command("import", file, "--to", store)
+    assert code == 1
+    assert "     25 refused\n" in printed
+    assert [text.split(":")[0].strip() for text in printed.splitlines()[3:]] == [
+        *(f"line {number}" for number in range(1, 21)),
+        "and 5 more; --json prints them all",
+    ]
+    _, printed, _ = command("import", file, "--to", store, "--json")
+    assert len(objects(printed)[0]["refused"]) == 25
+
+
 async def test_refusals_are_told_in_the_order_of_their_lines_in_whatever_order_they_come(tmp_path: Path) -> None:
     lines = [line(1), "not json", line(3), line(4)]
     waits = {b"customer-1": 0.03, b"customer-3": 0.02, b"customer-4": 0.01}

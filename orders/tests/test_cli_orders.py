@@ -122,7 +122,7 @@ async def test_views_are_rebuilt_and_verified_beside_a_running_service(
     code, printed, _ = command("verify", "--store", store)
     assert code == 1
     assert printed.startswith("order_details two\n  stored: two, ")
-    assert "1 rows differ" in printed
+    assert "1 difference" in printed
     code, printed, _ = command("verify", "--json", "--store", store)
     assert code == 1
     assert [row.get("view") or row["differences"] for row in objects(printed)] == ["order_details", 1]
@@ -182,6 +182,7 @@ def test_a_store_that_cannot_be_is_told_in_a_sentence(tmp_path: Path, capsys: py
         ((), {"TWOFOLD_PORT": "http"}, "TWOFOLD_PORT"),
         ((), {"TWOFOLD_STOP_SECONDS": "0"}, "limits must be greater than zero"),
         (("--host", "8.8.8.8"), {}, "cannot listen on 8.8.8.8, port 3000"),
+        (("--console-logins", "nosuch"), {}, "the logins cannot be read from nosuch: No such file or directory"),
     ],
 )
 def test_serve_refuses_bad_settings(

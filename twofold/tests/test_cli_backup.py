@@ -50,7 +50,7 @@ async def test_a_file_is_kept_whole_and_restored_as_another_log(
 ) -> None:
     code, printed, complained = await terminal("backup", source, "kept.db")
     assert (code, complained) == (0, "")
-    assert printed == "3 events, up to position 3, are kept in kept.db: all checked\n"
+    assert printed == "kept in kept.db: 3 events up to position 3, all checked\n"
     code, printed, _ = await terminal("restore", "kept.db", "sqlite:///new.db", "--json")
     assert (code, json.loads(printed)) == (0, {"events": 3, "position": 3, "ahead": {}})
     assert files_in(tmp_path) == ["kept.db", "new.db", "store.db"]

@@ -128,5 +128,13 @@ def test_what_cannot_be_is_told_in_a_sentence(arguments: list[str], expected: st
     assert expected in told
 
 
+def test_a_port_that_is_taken_is_not_shared_in_silence(url: str) -> None:
+    with served("--store", url) as client:
+        port = str(client.base_url.port)
+        code, _, told = command("--store", url, "--port", port)
+    assert code == 2
+    assert f"error: cannot listen on 127.0.0.1, port {port}: Address already in use" in told
+
+
 def test_a_password_is_not_empty() -> None:
     assert command("hash-password", "ann")[0] == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from test_cli_twofold import command
-from twofold.cli.creating import package_of
+from twofold.cli.creating import package_of, source_of
 from twofold.cli.terminal import AskedWrongly
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +76,46 @@ def test_a_new_project_is_as_clean_as_we_are(tmp_path: Path) -> None:
     run(sys.executable, "-m", "pyright", "--pythonpath", sys.executable, cwd=project)
 
 
+def test_a_new_project_takes_twofold_from_where_it_was_installed_from(tmp_path: Path) -> None:
+    """There may be no twofold on PyPI, and what is there may be another than the one that made the project."""
+    assert command("new", "shop", cwd=tmp_path)[0] == 0
+    assert f"TWOFOLD_SOURCE ?= {ROOT / 'twofold'}\n" in (tmp_path / "shop" / "Makefile").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("record", "source"),
+    [
+        (None, ""),
+        ({"url": "file:///home/ann/two%20fold", "dir_info": {"editable": True}}, "/home/ann/two fold"),
+        ({"url": "file:///srv/twofold-0.1.0.whl", "archive_info": {}}, "/srv/twofold-0.1.0.whl"),
+        (
+            {
+                "url": "https://git.example/twofold.git",
+                "vcs_info": {"vcs": "git", "commit_id": "a1b2"},
+                "subdirectory": "twofold",
+            },
+            "git+https://git.example/twofold.git@a1b2#subdirectory=twofold",
+        ),
+    ],
+)
+def test_where_twofold_was_installed_from_is_known(record: object, source: str) -> None:
+    assert source_of(None if record is None else json.dumps(record)) == source
+
+
+def test_a_new_service_says_that_its_port_is_taken(tmp_path: Path) -> None:
+    assert command("new", "shop", cwd=tmp_path)[0] == 0
+    project = tmp_path / "shop"
+    environment = {**os.environ, "PYTHONPATH": str(project / "src")}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for asked, why in ((port, f"cannot listen on 127.0.0.1, port {port}"), ("70000", "Invalid value for '--port'")):
+            serve = (sys.executable, "-m", "shop", "serve", "--port", asked)
+            done = subprocess.run(serve, cwd=project, env=environment, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert why in done.stderr
+    assert not (project / "shop.db").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
@@ -122,5 +163,5 @@ def test_a_newcomer_gets_a_project_that_runs_from_wheels(tmp_path: Path) -> None
     run(tmp_path / "env/bin/python", "-m", "pip", "install", "--quiet", f"{wheel}[cli]", cwd=tmp_path)
     run(tmp_path / "env/bin/twofold", "new", "shop", cwd=tmp_path)
     project = tmp_path / "shop"
-    assert "9 passed" in run("make", "test", cwd=project, TWOFOLD_SOURCE=str(wheel))
+    assert "9 passed" in run("make", "test", cwd=project)  # which takes twofold from the same wheel
     assert "projections" in run(".venv/bin/shop", "--help", cwd=project)

@@ -26,7 +26,8 @@ from small_orders import BoughtProducts, ItemAdded, Opened, OpenOrder, OpenOrder
 from test_cli_twofold import INTERRUPTIBLE, TWOFOLD, command, started
 from twofold import Metadata, NewEvent, Recorded
 from twofold.cli import main
-from twofold.cli.statuses import COLOURS, Pace, Paces, duration, print_statuses
+from twofold.cli.printing import duration
+from twofold.cli.statuses import COLOURS, Pace, Paces, print_statuses
 from twofold.cli.subscriptions import open_any
 from twofold.connect import connect
 from twofold.errors import EventCorrupt, StoreUnavailable

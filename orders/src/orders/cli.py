@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import socket
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +16,7 @@ import typer
 
 from orders.settings import GARBAGE, Lifecycle, LogFormat, SettingRefused, Settings
 from twofold.cli import mount
+from twofold.cli.addresses import free_address
 from twofold.cli.applications import Program
 from twofold.cli.projections import StoreOption
 from twofold.cli.terminal import AfterOption, FollowFlag, JsonFlag, LimitOption, application, run
@@ -143,7 +142,10 @@ def serve(
         typer.Option(envvar="TWOFOLD_CONSOLE_LOGINS", metavar="FILE", help="Who may log in, and what each may do."),
     ] = DEFAULTS.console_logins,
 ) -> None:
-    """Serve the orders by HTTP until SIGTERM or Ctrl-C, which finish what was accepted."""
+    """Serve the orders by HTTP until SIGTERM or Ctrl-C.
+
+    Either finishes what was accepted.
+    """
     settings = Settings.load(
         host=host,
         port=port,
@@ -162,23 +164,23 @@ def serve(
         console=console,
         console_logins=console_logins or None,
     )
-    address = _free_address(settings.host, settings.port)
+    _check_logins(settings)
+    address = free_address(settings.host, settings.port)  # asked before the store is opened: a refusal makes no file
     gc.set_threshold(GARBAGE)  # before the imports: what they make lives to the end
     from orders.serve import serve as run_service
 
     raise typer.Exit(run_service(msgspec.structs.replace(settings, host=address)))
 
 
-def _free_address(host: str, port: int) -> str:
-    """The IP address of the host, if its port is free. Asked before the store is opened: a refusal makes no file."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, place = min(found, key=lambda one: one[0] != socket.AF_INET)  # localhost is 127.0.0.1 first
-        socket.create_server((str(place[0]), port), family=family).close()
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        raise SettingRefused(f"cannot listen on {host}, port {port}: {reason}") from error
-    return str(place[0])
+def _check_logins(settings: Settings) -> None:
+    """Raises SettingRefused for a file of logins that cannot be used, before a store is opened or made."""
+    if settings.console_logins:
+        from twofold.console.logins import LoginsRefused, read_logins
+
+        try:
+            read_logins(settings.console_logins)
+        except LoginsRefused as error:
+            raise SettingRefused(str(error)) from error
 
 
 @app.command("import")
@@ -197,7 +199,9 @@ def import_(
     ] = "",
     json: JsonFlag = False,
 ) -> None:
-    """Import orders, each exactly once: an import that broke off is finished by running it again.
+    """Import orders from a file, each exactly once.
+
+    An import that broke off is finished by running it again.
 
     A line is a JSON object: "order" is the body of POST /orders; what "ships" goes on to delivered.
 

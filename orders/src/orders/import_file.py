@@ -18,10 +18,12 @@ from rich.text import Text
 
 from orders.destinations import destination_at
 from orders.importing import ImportStopped, Summary, import_orders
+from twofold.cli.printing import show
 from twofold.cli.progress import progress_bar
 from twofold.cli.terminal import print_json, printable
 from twofold.errors import StoreRefused
 
+SHOWN = 20  # refusals that are printed for a person; more say nothing new
 UNFINISHED = "The import is not finished. Run the same command again: what is there already is not imported twice."
 
 
@@ -82,15 +84,16 @@ def _print(summary: Summary, *, json: bool) -> None:
     if json:
         print_json(msgspec.json.encode(summary))
         return
-    console = Console(highlight=False)
 
     def count(number: int, text: str, style: str = "bold") -> None:
-        console.print(Text.assemble((f"{number:>7}", style), f" {text}"))
+        show(Text.assemble((f"{number:>7}", style), f" {text}"))
 
     count(summary.created, f"orders created, {summary.already_there} were there already")
     count(summary.delivered, f"orders walked to delivered, {summary.already_delivered} were delivered already")
     count(len(summary.refused), "refused", "bold red" if summary.refused else "bold")
-    for refusal in summary.refused:
+    for refusal in summary.refused[:SHOWN]:
         which = f"line {refusal.line}" + (f", order {refusal.order_id}" if refusal.order_id else "")
         told = "; ".join(refusal.sentences)
-        console.print(Text.assemble("        ", (which, "red"), f": {printable(told)}"), soft_wrap=True)
+        show(Text.assemble("        ", (which, "red"), f": {printable(told)}"))
+    if len(summary.refused) > SHOWN:
+        show(Text(f"        and {len(summary.refused) - SHOWN} more; --json prints them all"))

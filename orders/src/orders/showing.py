@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from orders.details import OrderView, details, source
 from orders.domain import ShippingAddress, Status, orders
 from twofold import TwofoldError
-from twofold.cli.terminal import print_json, printable
+from twofold.cli.printing import grid, said, show, table, when
+from twofold.cli.terminal import print_json
 from twofold.connect import connect
 from twofold.projection import live
 
@@ -42,51 +42,38 @@ async def show_order(url: str, order_id: str, *, version: int | None, json: bool
     if json:
         print_json(details.encode(view))
     else:
-        _print(view, Console(highlight=False))
+        show(_head(view), Text(), _items(view), Text(), _history(view))
 
 
-def _print(order: OrderView, console: Console) -> None:
-    console.print(_head(order))
-    console.print(_items(order))
-    console.print(_history(order))
+def _head(order: OrderView) -> RenderableType:
+    return grid(
+        [
+            ("Order", said(order.order_id, "bold")),
+            ("Status", _status(order.status)),
+            ("Customer", said(order.customer_id)),
+            ("Ship to", said(_address(order.shipping_address))),
+            ("Total", said(f"{order.total_amount} {order.currency}", "bold")),
+            ("Version", said(order.version)),
+        ]
+    )
 
 
-def _head(order: OrderView) -> Table:
-    head = Table.grid(padding=(0, 2))
-    head.add_column(style="dim")
-    head.add_column()
-    head.add_row("Order", Text(printable(order.order_id), "bold"))
-    head.add_row("Status", _status(order.status))
-    head.add_row("Customer", Text(printable(order.customer_id)))
-    head.add_row("Ship to", Text(printable(_address(order.shipping_address))))
-    head.add_row("Total", Text(f"{order.total_amount} {order.currency}", "bold"))
-    head.add_row("Version", str(order.version))
-    return head
-
-
-def _items(order: OrderView) -> Table:
-    table = Table()
-    table.add_column("Product")
-    table.add_column("Name")
-    for title in ("Quantity", "Price", "Subtotal"):
-        table.add_column(title, justify="right")
+def _items(order: OrderView) -> RenderableType:
+    numbers = ("Quantity", "Price", "Subtotal")
+    rows = table("Product", "Name", *numbers, right=numbers)
     for item in order.items:
-        texts = (printable(item.product_id), printable(item.product_name))
-        numbers = (item.quantity, item.price, item.subtotal)
-        table.add_row(*(Text(text) for text in texts), *(str(number) for number in numbers))
-    return table
+        rows.add_row(
+            *(said(value) for value in (item.product_id, item.product_name, item.quantity, item.price, item.subtotal))
+        )
+    return rows
 
 
-def _history(order: OrderView) -> Table:
+def _history(order: OrderView) -> RenderableType:
     """Each event of an order changes its status, so the n-th change is version n."""
-    table = Table()
-    table.add_column("Version", justify="right")
-    for title in ("When", "Status", "Reason"):
-        table.add_column(title)
+    rows = table("Version", "When (UTC)", "Status", "Reason", right=("Version",))
     for number, change in enumerate(order.status_history, start=1):
-        when = f"{change.timestamp:%Y-%m-%d %H:%M:%S} UTC"
-        table.add_row(str(number), when, _status(change.status), Text(printable(change.reason)))
-    return table
+        rows.add_row(said(number), said(when(change.timestamp)), _status(change.status), said(change.reason))
+    return rows
 
 
 def _status(status: Status) -> Text:

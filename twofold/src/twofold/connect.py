@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,7 +58,9 @@ async def connect(url: str, *, create: bool = True) -> AsyncGenerator[Store]:
             async with PostgresStore(url, create=create) as postgres:
                 yield postgres
         case _:
-            raise StoreRefused(f"no store has the URL {url!r}; there are: {KINDS}")
+            meant = re.sub("^sqlite:/*", "", url)
+            hint = f"; for a file it is sqlite:///{meant}" if meant and ":" not in meant else ""
+            raise StoreRefused(f"no store has the URL {url!r}; there are: {KINDS}{hint}")
 
 
 def file_of(url: str) -> str | None:

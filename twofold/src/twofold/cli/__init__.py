@@ -55,10 +55,11 @@ def copy_store(
     target: Annotated[str, typer.Argument(metavar="TO", help="The store to copy into; it is made if it is not there.")],
     json: JsonFlag = False,
 ) -> None:
-    """Copy a log into another store, positions and versions kept, then compare the two.
+    """Copy a log into another store, then compare the two.
 
-    A copy that broke off goes on where it was when it is run again. FROM may be written meanwhile: the copy ends at the
-    head that it had at the beginning, so stop the writers first, or run it again.
+    Positions and versions are kept. A copy that broke off goes on where it was when it is run again. FROM may be
+    written meanwhile: the copy ends at the head that it had at the beginning, so stop the writers first, or run it
+    again.
 
     Exit code 1 if the logs differ.
     """
@@ -75,7 +76,10 @@ def back_up_store(
     force: Annotated[bool, typer.Option("--force", help="Put it in the place of a file that is there.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Keep a store in one file while it is in use: as it is at one moment, and checked event by event."""
+    """Keep a store in one checked file while it is in use.
+
+    It is copied as it is at one moment, and compared event by event.
+    """
     from twofold.cli.backup import back_up
 
     asyncio.run(back_up(source, file, force=force, json=json))
@@ -91,7 +95,7 @@ def restore_store(
     ] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Make a store of what `backup` kept, and check it event by event."""
+    """Make a store of what `backup` kept, and check it."""
     from twofold.cli.backup import restore
 
     asyncio.run(restore(file, target, force=force, json=json))

@@ -7,22 +7,18 @@ Before a copy gets its name every event in it was compared with the one it came 
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-from rich.console import Console
-from rich.text import Text
-
-from twofold.cli.progress import Report, progress_bar
-from twofold.cli.terminal import AskedWrongly, print_json, printable
+from twofold.cli.printing import counted, said, show, tell
+from twofold.cli.progress import progress_bar, through_log
+from twofold.cli.terminal import AskedWrongly
 from twofold.connect import connect, copy_file, file_of, put_in_place, remove_file
 from twofold.copying import Difference, compare, copy
 from twofold.errors import TwofoldError
 from twofold.overview import ahead_of_log
 from twofold.sql import Fetch
-from twofold.store import Progress, Store
+from twofold.store import Store
 
 PARTIAL = ".partial"  # ends the name of a copy that is not checked yet
 
@@ -43,7 +39,7 @@ async def back_up(url: str, file: str, *, force: bool, json: bool) -> None:
     _check_target(file, force=force, source=url)
     checked, _ = await _copy_into_file(url, file, renewed=False)
     line = {"file": file, "events": checked.events, "position": checked.position, "bytes": _size(file)}
-    _tell(f"{checked.events} events, up to position {checked.position}, are kept in {file}: all checked", line, json)
+    tell(f"kept in {file}: {_all(checked)}", line, json=json)
 
 
 async def restore(file: str, url: str, *, force: bool, json: bool) -> None:
@@ -55,9 +51,13 @@ async def restore(file: str, url: str, *, force: bool, json: bool) -> None:
     else:
         checked, ahead = await _copy_into_store(file, url)
     line: dict[str, Any] = {"events": checked.events, "position": checked.position, "ahead": ahead}
-    _tell(f"{checked.events} events, up to position {checked.position}, are restored: all checked", line, json)
+    tell(f"restored: {_all(checked)}", line, json=json)
     if ahead and not json:
-        Console(highlight=False).print(Text(printable(_warning(ahead, checked.position)), "yellow"), soft_wrap=True)
+        show(said(_warning(ahead, checked.position), "yellow"))
+
+
+def _all(checked: Checked) -> str:
+    return f"{counted(checked.events, 'event')} up to position {checked.position}, all checked"
 
 
 def _check_target(path: str, *, force: bool, source: str) -> None:
@@ -83,7 +83,7 @@ async def _copy_into_file(url: str, target: str, *, renewed: bool) -> tuple[Chec
                     await copy_file(known, partial_copy, report)
                 else:
                     async with connect(f"sqlite:///{partial_copy}") as copied:
-                        await copy(source, copied, partial(_report, report))
+                        await copy(source, copied, through_log(report))
             async with connect(f"sqlite:///{partial_copy}", create=False) as copied:
                 await _check_file(copied, target)
                 checked = await _compared(source, copied, await copied.head())
@@ -99,7 +99,7 @@ async def _copy_into_store(file: str, url: str) -> tuple[Checked, dict[str, int]
     async with connect(f"sqlite:///{file}", create=False) as source, connect(url) as target:
         await _check_file(source, file)
         with progress_bar("Copying") as report:
-            done = await copy(source, target, partial(_report, report))
+            done = await copy(source, target, through_log(report))
         return await _compared(source, target, done.position), await ahead_of_log(target)
 
 
@@ -111,7 +111,7 @@ async def _check_file(store: Store, name: str) -> None:
 
 async def _compared(source: Store, target: Store, until: int) -> Checked:
     with progress_bar("Comparing") as report:
-        same, difference = await compare(source, target, until=until, on_progress=partial(_report, report))
+        same, difference = await compare(source, target, until=until, on_progress=through_log(report))
     if difference is not None:
         raise CopyDiffers(_told(difference))
     return Checked(same, until)
@@ -132,14 +132,3 @@ def _warning(ahead: dict[str, int], head: int) -> str:
         f"Ahead of the log, which ends at {head}: {names}. They were folded from another log: empty and fold them anew "
         "(`projections reset`, or `rebuild` for inline views) before anything is appended"
     )
-
-
-def _report(report: Report, progress: Progress) -> None:
-    report(progress.position, progress.head)
-
-
-def _tell(sentence: str, line: dict[str, Any], json: bool) -> None:
-    if json:
-        print_json(msgspec.json.encode(line))
-    else:
-        Console(highlight=False).print(Text(printable(sentence)), soft_wrap=True)

@@ -13,7 +13,7 @@ import typer
 
 from twofold.cli.applications import Program
 from twofold.cli.projections import StoreOption
-from twofold.cli.terminal import JsonFlag
+from twofold.cli.terminal import JsonFlag, confirm
 
 ViewArgument = Annotated[str, typer.Argument(metavar="VIEW", help="The view.")]
 
@@ -32,7 +32,7 @@ def mount(app: typer.Typer, program: Program) -> None:
         store: StoreOption = default,
         json: JsonFlag = False,
     ) -> None:
-        """Make views anew from the log, while they go on being read and written."""
+        """Make views anew from the log, while they are in use."""
         from twofold.cli.upkeep import rebuild_views
 
         asyncio.run(rebuild_views(program, store, views or (), resume=resume, json=json))
@@ -47,7 +47,10 @@ def mount(app: typer.Typer, program: Program) -> None:
         store: StoreOption = default,
         json: JsonFlag = False,
     ) -> None:
-        """Build a view beside the one in use, or go on with a build that broke off."""
+        """Build a view beside the one in use.
+
+        A build that broke off goes on where it was.
+        """
         from twofold.cli.upkeep import build_view
 
         asyncio.run(build_view(program, store, view, anew=anew, json=json))
@@ -70,7 +73,10 @@ def mount(app: typer.Typer, program: Program) -> None:
 
     @app.command()
     def promote(*, view: ViewArgument, store: StoreOption = default, json: JsonFlag = False) -> None:
-        """Put the build of a view in the place of the one in use, which is kept until it is dropped."""
+        """Put the build of a view in the place of the one in use.
+
+        What was in use is kept until it is dropped.
+        """
         from twofold.cli.upkeep import promote_view
 
         asyncio.run(promote_view(program, store, view, json=json))
@@ -83,11 +89,11 @@ def mount(app: typer.Typer, program: Program) -> None:
         store: StoreOption = default,
         json: JsonFlag = False,
     ) -> None:
-        """Remove what was in use before the last promotion, and all older versions."""
+        """Remove what was in use before, and all older versions."""
         from twofold.cli.upkeep import drop_view
 
         if not yes:
-            typer.confirm(f"Remove the old tables of {view}, and all its older versions", abort=True, err=True)
+            confirm(f"Remove the old tables of {view}, and all its older versions?")
         asyncio.run(drop_view(program, store, view, json=json))
 
     @app.command()
@@ -99,7 +105,10 @@ def mount(app: typer.Typer, program: Program) -> None:
 
     @app.command()
     def verify(*, store: StoreOption = default, json: JsonFlag = False) -> None:
-        """Fold the log afresh and compare with the stored views. Exit code 1 if something differs."""
+        """Fold the log afresh and compare the stored views with it.
+
+        Exit code 1 if something differs.
+        """
         from twofold.cli.upkeep import verify_views
 
         raise typer.Exit(0 if asyncio.run(verify_views(program, store, json=json)) else 1)

@@ -41,7 +41,7 @@ def mount(app: typer.Typer, program: Program) -> None:
             str, typer.Option(envvar="TWOFOLD_CONSOLE_LOGINS", metavar="FILE", help="Who may log in.")
         ] = "",
     ) -> None:
-        """Serve the console of a store, whatever application wrote it, until Ctrl-C.
+        """Serve the console of any store until Ctrl-C.
 
         On loopback whoever is on this machine may use it; elsewhere it needs a file of logins. Without the
         application's code (`twofold --app shop.app:MODEL console`) it folds nothing.
@@ -60,14 +60,19 @@ def mount(app: typer.Typer, program: Program) -> None:
         name: Annotated[str, typer.Argument(metavar="NAME", help="Who is to log in.")],
         role: Annotated[str, typer.Option(metavar="ROLE", help="see, payloads or operate.")] = "see",
     ) -> None:
-        """Print a line for the file of logins; the password is asked for, or read from standard input."""
-        from twofold.console.logins import new_login
+        """Print a line for the file of logins.
 
+        The password is asked for, or read from standard input.
+        """
+        from twofold.console.logins import check_name, new_login
+
+        check_name(name)  # before a password is asked for
+        may = _role(role)
         asked = sys.stdin.isatty()
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True) if asked else _read()
         if not password:
             raise AskedWrongly("the password must not be empty")
-        typer.echo(new_login(name, _role(role), password).line())
+        typer.echo(new_login(name, may, password).line())
 
 
 def _read() -> str:

@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.text import Text
 
-from twofold.cli.progress import Report, progress_bar
+from twofold.cli.printing import counted, show
+from twofold.cli.progress import progress_bar, through_log
 from twofold.cli.terminal import print_json, printable
 from twofold.connect import connect
 from twofold.copying import Copied, Difference, compare, copy
 from twofold.events import Recorded
-from twofold.store import Progress
 
 
 async def copy_log(source_url: str, target_url: str, *, json: bool) -> bool:
     """Copy, compare, and print what came of it; whether the logs are the same. Raises StoreRefused, CopyRefused."""
     async with connect(source_url, create=False) as source, connect(target_url) as target:
         with progress_bar("Copying") as report:
-            copied = await copy(source, target, partial(_report, report))
+            copied = await copy(source, target, through_log(report))
         with progress_bar("Comparing") as report:
-            same, difference = await compare(
-                source, target, until=copied.position, on_progress=partial(_report, report)
-            )
+            same, difference = await compare(source, target, until=copied.position, on_progress=through_log(report))
         head = await source.head()
     if json:
         _print_json(copied, same, difference, head)
     else:
         _print(copied, same, difference, head)
     return difference is None
-
-
-def _report(report: Report, progress: Progress) -> None:
-    report(progress.position, progress.head)
 
 
 def _print_json(copied: Copied, same: int, difference: Difference | None, head: int) -> None:
@@ -48,16 +40,17 @@ def _print_json(copied: Copied, same: int, difference: Difference | None, head: 
 
 
 def _print(copied: Copied, same: int, difference: Difference | None, head: int) -> None:
-    console = Console(highlight=False)
-    console.print(f"{copied.events} events copied, up to position {copied.position}")
+    show(Text(f"{counted(copied.events, 'event')} copied, up to position {copied.position}"))
     if difference is None:
-        console.print(Text.assemble(("No difference", "green"), f" ({same} events)"))
+        show(Text.assemble(("No difference", "green"), f" ({counted(same, 'event')})"))
     else:
-        console.print(Text.assemble(("The logs differ", "red"), f" at position {difference.position}"))
-        console.print(Text(f"  from: {_text(difference.source, difference.fields)}"), soft_wrap=True)
-        console.print(Text(f"  to:   {_text(difference.target, difference.fields)}"), soft_wrap=True)
+        show(
+            Text.assemble(("The logs differ", "red"), f" at position {difference.position}"),
+            Text(f"  from: {_text(difference.source, difference.fields)}"),
+            Text(f"  to:   {_text(difference.target, difference.fields)}"),
+        )
     if head > copied.position:
-        console.print(f"The log has grown meanwhile, up to position {head}: stop its writers and copy again")
+        show(Text(f"The log has grown meanwhile, up to position {head}: stop its writers and copy again"))
 
 
 def _text(event: Recorded[bytes] | None, fields: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from importlib import metadata, resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import typer
@@ -25,7 +26,9 @@ def new_project(name: str, *, json: bool) -> None:
     """Make the project in a folder of its name. Raises AskedWrongly for a name that cannot be, or that is taken."""
     package = package_of(name)
     folder = Path(name)
-    words = {"name": name, "package": package, "version": metadata.version("twofold")}
+    installed = metadata.distribution("twofold")
+    source = source_of(installed.read_text("direct_url.json"))
+    words = {"name": name, "package": package, "version": installed.version, "source": _in_makefile(source)}
     try:
         folder.mkdir()
     except FileExistsError as error:
@@ -53,6 +56,37 @@ def package_of(name: str) -> str:
     if package in sys.stdlib_module_names or package in _used():
         raise AskedWrongly(f"a package {package} would hide the one that is there; choose another name")
     return package
+
+
+def source_of(direct_url: str | None) -> str:
+    """What pip takes to install twofold from where it was installed from; empty if that was an index.
+
+    `direct_url` is the record that installers keep of it (PEP 610). A new project takes twofold from there too, so
+    that it can be set up before there is a twofold on PyPI, and has the one that made it.
+    """
+    if direct_url is None:
+        return ""
+    origin = msgspec.json.decode(direct_url, type=_Origin)
+    place = unquote(urlsplit(origin.url).path) if origin.url.startswith("file:") else origin.url
+    if origin.vcs_info is not None:
+        place = f"{origin.vcs_info.vcs}+{origin.url}@{origin.vcs_info.commit_id}"
+    return place if origin.subdirectory is None else f"{place}#subdirectory={origin.subdirectory}"
+
+
+class _Revision(msgspec.Struct):
+    vcs: str
+    commit_id: str
+
+
+class _Origin(msgspec.Struct):
+    url: str
+    vcs_info: _Revision | None = None
+    subdirectory: str | None = None
+
+
+def _in_makefile(value: str) -> str:
+    """A value as a variable of make is given it."""
+    return value.replace("$", "$$").replace("#", r"\#")
 
 
 def _used() -> set[str]:

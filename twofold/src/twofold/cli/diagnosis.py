@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from twofold.cli.statuses import duration
+from twofold.cli.printing import counted, duration
 from twofold.errors import EventCorrupt
 from twofold.overview import State, Status, ahead_of_log, overview
 from twofold.sql import Fetch
@@ -104,7 +104,7 @@ def _projection(status: Status) -> Finding:
     if status.state is State.FAILED:
         return Finding(check, Level.WRONG, found, "mend its code, then `projections resume`")
     if status.letters:
-        parked = f"{found}; {status.letters} events of {status.sequences} sequences are parked"
+        parked = f"{found}; parked: {counted(status.letters, 'event')} of {counted(status.sequences, 'sequence')}"
         return Finding(check, Level.WRONG, parked, "see `parked`; mend what they fail on, then `parked retry`")
     match status.state:
         case State.NEW | State.DETACHED:

@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from functools import partial
 from importlib import metadata
 
 from rich.console import RenderableType
@@ -15,10 +14,9 @@ from rich.text import Text
 from twofold.cli.applications import Program
 from twofold.cli.diagnosis import Finding, Level, findings, integrity
 from twofold.cli.printing import print_answer, said, show, table
-from twofold.cli.progress import Report, progress_bar
+from twofold.cli.progress import progress_bar, through_log
 from twofold.connect import file_of
 from twofold.errors import TwofoldError
-from twofold.store import Progress
 
 _COLOURS = {Level.FINE: "green", Level.NOTE: "yellow", Level.WRONG: "bold red"}
 _PASSWORD = re.compile(r"(://[^:/@\s]*):[^@/\s]*@|\b(password=)[^&\s]*")
@@ -32,8 +30,8 @@ async def examine(program: Program, url: str, *, check: bool, json: bool) -> boo
             found += [finding async for finding in findings(views, file_of(url))]
             if check:
                 with progress_bar("Reading all events") as report:
-                    reported = partial(_report, report)
-                    found += [finding async for finding in integrity(views.store, file_of(url), reported)]
+                    checked = integrity(views.store, file_of(url), through_log(report))
+                    found += [finding async for finding in checked]
     except TwofoldError as error:
         found.append(Finding("store", Level.WRONG, without_password(str(error)), "mend that first, and ask again"))
     if json:
@@ -61,7 +59,7 @@ def without_password(text: str) -> str:
 
 
 def _table(found: Sequence[Finding]) -> list[RenderableType]:
-    rows = table("Checked", "", "Found", fold=("Found",))
+    rows = table("Checked", "", "Found")
     for finding in found:
         rows.add_row(said(finding.check), Text(finding.level, _COLOURS[finding.level]), said(finding.found))
         if finding.advice is not None:
@@ -69,7 +67,3 @@ def _table(found: Sequence[Finding]) -> list[RenderableType]:
     wrong = sum(finding.level is Level.WRONG for finding in found)
     outcome = Text("Nothing is wrong", "green") if not wrong else Text(f"Wrong: {wrong}", "bold red")
     return [rows, outcome]
-
-
-def _report(report: Report, progress: Progress) -> None:
-    report(progress.position, progress.head)

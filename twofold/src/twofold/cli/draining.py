@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from rich.console import Console
 from rich.text import Text
 
+from twofold.cli.printing import print_answer, said, show, tell
 from twofold.cli.progress import progress_bar
 from twofold.cli.subscriptions import Opening, given
-from twofold.cli.terminal import at_terminal, print_json, printable
+from twofold.cli.terminal import at_terminal
 from twofold.operating import Operator, Retried
 from twofold.parked import Letter
 
@@ -48,25 +48,17 @@ async def undo_skip(opening: Opening, url: str, name: str, position: int, *, seq
 
 
 def _print_retried(name: str, outcomes: Sequence[Retried], *, json: bool) -> None:
-    console = Console(highlight=False)
     for outcome in outcomes:
         if json:
-            print_json(msgspec.json.encode({"name": name, **msgspec.structs.asdict(outcome)}))
+            print_answer({"name": name, **msgspec.structs.asdict(outcome)})
         else:
-            said = Text.assemble(
-                (printable(outcome.sequence), "cyan"), f"  {outcome.folded} folded, {outcome.left} left"
-            )
-            if outcome.error is not None:
-                said.append(f": {printable(outcome.error)}", "red")
-            console.print(said, soft_wrap=True)
+            why = "" if outcome.error is None else f": {outcome.error}"
+            far = f"  {outcome.folded} folded, {outcome.left} left"
+            show(Text.assemble(said(outcome.sequence, "cyan"), far, said(why, "red")))
     if not outcomes and not json:
-        console.print(Text(f"Nothing waits in {printable(name)}"))
+        show(said(f"Nothing waits in {name}"))
 
 
-def _tell(letter: Letter, done: str, said: str, *, json: bool) -> None:
-    if json:
-        line = {"name": letter.name, "sequence": letter.sequence, "position": letter.position, "done": done}
-        print_json(msgspec.json.encode(line))
-    else:
-        sentence = f"event {letter.position} of {letter.sequence} in {letter.name} is {said}"
-        Console(highlight=False).print(Text(printable(sentence)), soft_wrap=True)
+def _tell(letter: Letter, done: str, how: str, *, json: bool) -> None:
+    line = {"name": letter.name, "sequence": letter.sequence, "position": letter.position, "done": done}
+    tell(f"event {letter.position} of {letter.sequence} in {letter.name} is {how}", line, json=json)

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import msgspec
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.console import Group, RenderableType
 from rich.text import Text
 
-from twofold.cli.statuses import duration
+from twofold.cli.printing import duration, grid, said, show, table, when
 from twofold.cli.subscriptions import Opening
 from twofold.cli.terminal import print_json, printable
 from twofold.errors import EventUnreadable
@@ -33,13 +32,10 @@ async def list_letters(opening: Opening, url: str, name: str | None, *, json: bo
         for letter in letters:
             print_json(msgspec.json.encode(told(letter)))
         return
-    console = Console(highlight=False)
-    for each, _ in found:
-        own = [letter for letter in letters if letter.name == each]
-        if own:
-            console.print(_table(each, own))
+    own = [(each, [letter for letter in letters if letter.name == each]) for each, _ in found]
+    show(*(_table(each, parked) for each, parked in own if parked))
     if not letters:
-        console.print(Text("Nothing is parked" if name is None else f"Nothing of {printable(found[0].name)} is parked"))
+        show(said("Nothing is parked" if name is None else f"Nothing of {found[0].name} is parked"))
 
 
 async def show_letter(opening: Opening, url: str, name: str, position: int, *, json: bool) -> None:
@@ -51,11 +47,9 @@ async def show_letter(opening: Opening, url: str, name: str, position: int, *, j
     if json:
         print_json(msgspec.json.encode(parked_event(event, letters)))
     else:
-        console = Console(highlight=False)
-        console.print(Text(printable(str(event)), "red") if isinstance(event, EventUnreadable) else _event(event))
+        show(said(event, "red") if isinstance(event, EventUnreadable) else _event(event))
         for letter in letters:
-            console.print()
-            console.print(_letter(letter))
+            show(Text(), _letter(letter))
 
 
 # --- how it looks ---------------------------------------------------------------------------------------------------
@@ -63,31 +57,27 @@ async def show_letter(opening: Opening, url: str, name: str, position: int, *, j
 
 def _table(name: str, letters: Sequence[Letter]) -> RenderableType:
     """A row for each sequence that waits, and one for each letter that was skipped."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("Sequence", overflow="fold")
-    for heading in ("First", "Events", "Attempts"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Next", no_wrap=True)
-    table.add_column("Why", overflow="fold", ratio=1)
+    numbers = ("First", "Events", "Attempts")
+    rows = table("Sequence", *numbers, "Next", "Why", right=numbers)
     for sequence, own in groupby(letters, lambda letter: letter.sequence):
         waiting: list[Letter] = []
         for letter in own:
             if letter.skipped is None:
                 waiting.append(letter)
             else:
-                why = Text(printable(letter.skipped))
-                table.add_row(_cyan(sequence), str(letter.position), "1", str(letter.attempts), "skipped", why)
+                why = said(letter.skipped)
+                rows.add_row(_cyan(sequence), str(letter.position), "1", str(letter.attempts), "skipped", why)
         if waiting:
             first = waiting[0]
             # What cannot be read is parked once in each part of the subscription.
             number = str(len({letter.position for letter in waiting}))
-            why = Text(printable(first.error), "red")
-            table.add_row(_cyan(sequence), str(first.position), number, str(first.attempts), _next(first), why)
-    return Group(Text(printable(name), "bold"), table)
+            why = said(first.error, "red")
+            rows.add_row(_cyan(sequence), str(first.position), number, str(first.attempts), _next(first), why)
+    return Group(said(name, "bold"), rows)
 
 
 def _cyan(text: str) -> Text:
-    return Text(printable(text), "cyan")
+    return said(text, "cyan")
 
 
 def _next(letter: Letter) -> str:
@@ -100,44 +90,35 @@ def _next(letter: Letter) -> str:
     return f"in {duration(seconds)}" if seconds > 0 else "now"
 
 
-def _grid(rows: Sequence[tuple[str, Text]]) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in rows:
-        grid.add_row(name, value)
-    return grid
-
-
-def _event(event: Recorded[bytes]) -> Table:
+def _event(event: Recorded[bytes]) -> RenderableType:
     metadata = event.metadata
-    return _grid(
+    return grid(
         [
-            ("Position", Text(str(event.position))),
-            ("Stream", Text(printable(event.stream), "cyan")),
-            ("Version", Text(str(event.version))),
-            ("Type", Text(printable(event.type), "bold").append(f" (schema {event.schema})", "dim")),
-            ("Data", Text(printable(event.data.decode(errors="replace")))),
-            ("At", Text(f"{metadata.at:%Y-%m-%d %H:%M:%S}, recorded {event.recorded_at:%Y-%m-%d %H:%M:%S}")),
-            ("Correlation", Text(str(metadata.correlation_id))),
-            ("Actor", Text(printable(metadata.actor or "-"))),
+            ("Position", said(event.position)),
+            ("Stream", _cyan(event.stream)),
+            ("Version", said(event.version)),
+            ("Type", said(event.type, "bold").append(f" (schema {event.schema})", "dim")),
+            ("Data", said(event.data.decode(errors="replace"))),
+            ("At", said(f"{when(metadata.at)}, recorded {when(event.recorded_at)}")),
+            ("Correlation", said(metadata.correlation_id)),
+            ("Actor", said(metadata.actor or "-")),
         ]
     )
 
 
-def _letter(letter: Letter) -> Table:
+def _letter(letter: Letter) -> RenderableType:
     rows = [
         ("Sequence", _cyan(letter.sequence)),
-        ("Parked", Text(f"{moment(letter.parked_at):%Y-%m-%d %H:%M:%S}")),
-        ("Attempts", Text(str(letter.attempts))),
-        ("Error", Text(printable(letter.error), "red")),
+        ("Parked", said(when(moment(letter.parked_at)))),
+        ("Attempts", said(letter.attempts)),
+        ("Error", said(letter.error, "red")),
     ]
     if letter.trace is not None:
         rows.append(("Trace", Text("\n".join(printable(line) for line in letter.trace.splitlines()), "dim")))
     if letter.skipped is None:
-        rows.append(("Next", Text(_next(letter))))
+        rows.append(("Next", said(_next(letter))))
     else:
-        rows.append(("Skipped", Text(printable(letter.skipped), "yellow")))
+        rows.append(("Skipped", said(letter.skipped, "yellow")))
         undo = "no: later events of its sequence were folded" if letter.overtaken else "yes"
-        rows.append(("Can be undone", Text(undo)))
-    return _grid(rows)
+        rows.append(("Can be undone", said(undo)))
+    return grid(rows)

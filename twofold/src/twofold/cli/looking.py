@@ -96,7 +96,10 @@ def _add_streams(command: Adding[Any], program: Program, default: Any) -> None:
         store: StoreOption = default,
         json: JsonFlag = False,
     ) -> None:
-        """Show what happened in a stream, and how long it was quiet in between."""
+        """Show what happened in a stream, event by event.
+
+        Between two events stands how long it was quiet.
+        """
         from twofold.cli.streams import show_stream
 
         asyncio.run(show_stream(program, store, stream, version=version, after=after, limit=limit, json=json))
@@ -121,7 +124,7 @@ def _add_states(command: Adding[Any], program: Program, default: Any) -> None:
     def state(
         *, stream: StreamArgument, at: AtOption = None, store: StoreOption = default, json: JsonFlag = False
     ) -> None:
-        """Show the state that commands are decided on, after any event of its stream."""
+        """Show the state that commands are decided on."""
         from twofold.cli.states import show_state
 
         asyncio.run(show_state(program, store, stream, at=at, json=json))
@@ -144,7 +147,10 @@ def _add_states(command: Adding[Any], program: Program, default: Any) -> None:
     def explain(
         *, stream: StreamArgument, at: AtOption = None, store: StoreOption = default, json: JsonFlag = False
     ) -> None:
-        """Show which event, whose and of which message, set each field of the state and of its rows in views."""
+        """Show which event set each field, and who was behind it.
+
+        The fields are those of the state, and of the rows that views make of the stream.
+        """
         from twofold.cli.states import show_explanation
 
         asyncio.run(show_explanation(program, store, stream, at=at, json=json))
@@ -161,7 +167,7 @@ def _add_relations(command: Adding[Any], program: Program, default: Any) -> None
         store: StoreOption = default,
         json: JsonFlag = False,
     ) -> None:
-        """Show all that came of one request: its messages and their events, as a tree."""
+        """Show all that came of one request, as a tree."""
         from twofold.cli import relations
 
         asyncio.run(relations.trace(program, store, correlation, after=after, json=json))
@@ -173,7 +179,10 @@ def _add_relations(command: Adding[Any], program: Program, default: Any) -> None
         store: StoreOption = default,
         json: JsonFlag = False,
     ) -> None:
-        """Show what the application is made of: commands, deciders, events, views, queries."""
+        """Show what the application is made of.
+
+        Commands, deciders, events, views and queries, and how often each event is in the end of the log.
+        """
         from twofold.cli.relations import show_model
 
         asyncio.run(show_model(program, store, as_mermaid=mermaid, json=json))
@@ -195,7 +204,10 @@ def _add_tail(command: Adding[Any], default: Any) -> None:
         store: StoreOption = default,
         json: JsonFlag = False,
     ) -> None:
-        """Show events as they come, until Ctrl-C; of too many in a second, how many were left out."""
+        """Show events as they come, until Ctrl-C.
+
+        Where more come in a second than `--rate` says, it is told how many were left out.
+        """
         from twofold.cli import tailing
 
         wanted = tailing.Wanted(category, stream, type, actor)
@@ -205,7 +217,7 @@ def _add_tail(command: Adding[Any], default: Any) -> None:
 def _add_top(command: Adding[Any], program: Program, default: Any) -> None:
     @command("top")
     def top(*, store: StoreOption = default) -> None:
-        """Show a live screen of the log, its projections and what is parked, until q is pressed."""
+        """Show a live screen of a store until q is pressed."""
         try:
             from twofold.cli.top import run_top
         except ModuleNotFoundError as error:
@@ -226,7 +238,10 @@ def _add_doctor(command: Adding[Any], program: Program, default: Any) -> None:
         store: StoreOption = default,
         json: JsonFlag = False,
     ) -> None:
-        """Look whether anything is wrong with a store, and say what to do. Exit code 1 if something is."""
+        """Say whether anything is wrong with a store, and what to do.
+
+        Exit code 1 if something is wrong.
+        """
         from twofold.cli.doctor import examine
 
         raise typer.Exit(0 if asyncio.run(examine(program, store, check=check, json=json)) else 1)

@@ -1,20 +1,31 @@
-"""What commands share that show a log: text that is only text, JSON with exact numbers, tables without lines."""
+"""What commands share that show something: text that is only text, JSON with exact numbers, tables without lines.
+
+At a terminal a table is as wide as that: cells are folded, and none is cut, because half a number is a wrong one.
+Anywhere else it is as wide as its content: who reads a pipe wants a row on a line.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from twofold.cli.statuses import duration
 from twofold.cli.terminal import print_json, printable
-from twofold.inspecting.events import ShownEvent
 
+if TYPE_CHECKING:
+    from twofold.inspecting.events import ShownEvent
+
+WIDEST = 100_000  # columns of what is no terminal
+
+_BLANKS = re.compile(" +$", re.MULTILINE)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -23,11 +34,46 @@ def print_answer(answer: object, *, flush: bool = False) -> None:
     print_json(_encode(answer), flush=flush)
 
 
+def tell(sentence: str, line: object, *, json: bool) -> None:
+    """Say what was done: to a person in a sentence, to a program as a line of JSON."""
+    if json:
+        print_answer(line)
+    else:
+        show(said(sentence))
+
+
 def show(*parts: RenderableType) -> None:
     """Print for a person."""
     console = Console(highlight=False)
+    if console.is_terminal:
+        _print(console, parts)
+        return
+    if "COLUMNS" not in os.environ:
+        console.width = WIDEST
+    with console.capture() as captured:
+        _print(console, parts)
+    sys.stdout.write(_BLANKS.sub("", captured.get()))
+    sys.stdout.flush()  # here, where a reader that has gone is still taken care of
+
+
+def _print(console: Console, parts: Sequence[RenderableType]) -> None:
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, Text))
+
+
+def counted(number: int, one: str) -> str:
+    """So many of something: 1 event, 2 events."""
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
+def duration(seconds: float) -> str:
+    """A span of time for a person, in the unit that suits it."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    for unit, length, until in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
+        if seconds < until:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
 
 
 def said(text: object, style: str = "") -> Text:
@@ -45,16 +91,11 @@ def when(at: datetime | None) -> str:
     return "-" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
-def table(*headings: str, right: Sequence[str] = (), fold: Sequence[str] = ()) -> Table:
-    """A table without lines; columns are as wide as they must be, or folded."""
+def table(*headings: str, right: Sequence[str] = ()) -> Table:
+    """A table without lines; where there is no room for it, the widest columns are folded first."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in headings:
-        made.add_column(
-            heading,
-            justify="right" if heading in right else "left",
-            no_wrap=heading not in fold,
-            overflow="fold",
-        )
+        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
     return made
 
 

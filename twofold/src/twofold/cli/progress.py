@@ -18,6 +18,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from twofold.store import Progress as Reached
+
 Report = Callable[[int, int | None], None]
 """Told how much is done, of how much in all; None where nobody knows."""
 
@@ -37,3 +39,8 @@ def progress_bar(label: str) -> Generator[Report]:
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def through_log(report: Report) -> Callable[[Reached], None]:
+    """Reports how far through a log something has come."""
+    return lambda reached: report(reached.position, reached.head)

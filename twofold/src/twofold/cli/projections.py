@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from twofold.cli.applications import Program
-from twofold.cli.terminal import JsonFlag, complain, confirmed
+from twofold.cli.terminal import JsonFlag, confirm
 
 if TYPE_CHECKING:
     from twofold.cli.subscriptions import Opening
@@ -31,22 +31,35 @@ SequenceOption = Annotated[
 
 
 class _ListsByDefault(TyperGroup):
-    """A group that lists where no command of it is named, so that `parked NAME` stands beside `parked show NAME 7`."""
+    """A group that lists where no command of it is named."""
+
+    takes_name = False
+    """Whether what is no command is a projection to list."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See TyperGroup.parse_args. A shell that completes is to see the group's commands."""
-        if ctx.resilient_parsing:
+        if ctx.resilient_parsing or (args and self._is_command(ctx, args[0])):
             return super().parse_args(ctx, args)
+        return super().parse_args(ctx, [DEFAULT, *args])
+
+    def _is_command(self, ctx: Any, word: str) -> bool:
+        """Whether a word is for the group: a command of it, a call for help, or a command that is mistyped."""
         known = {*self.commands, *ctx.help_option_names}
-        return super().parse_args(ctx, args if args and args[0] in known else [DEFAULT, *args])
+        return word in known or not (self.takes_name or word.startswith("-"))
+
+
+class _ListsOneByDefault(_ListsByDefault):
+    """So that `parked NAME` stands beside `parked show NAME 7`."""
+
+    takes_name = True
 
 
 def mount(app: typer.Typer, program: Program) -> None:
     """Add the commands to an application. What folds refuses where the code of a projection is not known."""
     opening = program.opening
     default: Any = ... if program.store is None else program.store  # Typer's sign for what must be given
-    projections = _group("How projections stand; pause them, let them go on.")
-    parked = _group("Events that projections could not pass; what to do about them.")
+    projections = _group(_ListsByDefault, "How projections stand; pause them, let them go on.")
+    parked = _group(_ListsOneByDefault, "Events that projections could not pass.")
     _add_looking(projections, parked, opening, default)
     _add_steering(projections, parked, opening, default)
     _add_folding(app, projections, parked, program, default)
@@ -54,8 +67,8 @@ def mount(app: typer.Typer, program: Program) -> None:
     app.add_typer(parked, name="parked")
 
 
-def _group(purpose: str) -> typer.Typer:
-    return typer.Typer(cls=_ListsByDefault, help=purpose, pretty_exceptions_enable=False)
+def _group(kind: type[TyperGroup], purpose: str) -> typer.Typer:
+    return typer.Typer(cls=kind, help=purpose, pretty_exceptions_enable=False)
 
 
 def _add_looking(projections: typer.Typer, parked: typer.Typer, opening: Opening, default: Any) -> None:
@@ -69,7 +82,7 @@ def _add_looking(projections: typer.Typer, parked: typer.Typer, opening: Opening
         store: StoreOption = default,
         json: JsonFlag = False,
     ) -> None:
-        """List how all projections stand; what is done where no command is named."""
+        """List how all projections stand; `list` may be left out."""
         from twofold.cli.statuses import print_statuses
 
         healthy = asyncio.run(print_statuses(opening, store, watch=watch, json=json))
@@ -84,7 +97,7 @@ def _add_looking(projections: typer.Typer, parked: typer.Typer, opening: Opening
         store: StoreOption = default,
         json: JsonFlag = False,
     ) -> None:
-        """List what is parked, by sequence; what is done where no command is named."""
+        """List what is parked, by sequence; `list` may be left out."""
         from twofold.cli.letters import list_letters
 
         asyncio.run(list_letters(opening, store, name, json=json))
@@ -93,7 +106,7 @@ def _add_looking(projections: typer.Typer, parked: typer.Typer, opening: Opening
     def show(
         *, name: NameArgument, position: PositionArgument, store: StoreOption = default, json: JsonFlag = False
     ) -> None:
-        """Show a parked event as it stands in the log, and why it is parked."""
+        """Show a parked event, and why it is parked."""
         from twofold.cli.letters import show_letter
 
         asyncio.run(show_letter(opening, store, name, position, json=json))
@@ -130,7 +143,10 @@ def _add_steering(projections: typer.Typer, parked: typer.Typer, opening: Openin
         store: StoreOption = default,
         json: JsonFlag = False,
     ) -> None:
-        """Leave the first event of a parked sequence out; those behind it are tried soon."""
+        """Leave the first event of a parked sequence out.
+
+        Those behind it are tried soon.
+        """
         from twofold.cli.draining import skip_letter
 
         asyncio.run(skip_letter(opening, store, name, position, sequence=sequence, reason=reason, json=json))
@@ -144,7 +160,10 @@ def _add_steering(projections: typer.Typer, parked: typer.Typer, opening: Openin
         store: StoreOption = default,
         json: JsonFlag = False,
     ) -> None:
-        """Take a skipped event back into its sequence, unless later ones were folded since."""
+        """Take a skipped event back into its sequence.
+
+        It is refused where later events of the sequence were folded since.
+        """
         from twofold.cli.draining import undo_skip
 
         asyncio.run(undo_skip(opening, store, name, position, sequence=sequence, json=json))
@@ -161,14 +180,16 @@ def _add_folding(
         store: StoreOption = default,
         json: JsonFlag = False,
     ) -> None:
-        """Empty a projection and begin anew, parked events included; queries see it grow. It is resumed if paused."""
+        """Empty a projection and fold the log again.
+
+        What is parked is forgotten, queries see it grow, and it is resumed if it was paused.
+        """
         from twofold.cli import subscriptions
 
         program.known_model("a projection is folded by its code")
         question = f"Empty {name} and fold the whole log again? Queries find it unfinished meanwhile"
-        if not yes and not confirmed(question):
-            complain("not confirmed, so nothing was done")
-            raise typer.Exit(1)
+        if not yes:
+            confirm(question)
         asyncio.run(subscriptions.reset(program.opening, store, name, json=json))
 
     @app.command()
@@ -183,7 +204,10 @@ def _add_folding(
         store: StoreOption = default,
         json: JsonFlag = False,
     ) -> None:
-        """Fold what is parked, each sequence in its order, with this code. Exit code 1 if something is left."""
+        """Fold what is parked, with this code.
+
+        Each sequence is folded in its order. Exit code 1 if something is left.
+        """
         from twofold.cli.draining import retry_letters
 
         program.known_model("what is parked is folded by its code")

@@ -11,8 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from twofold.cli.applications import Program
-from twofold.cli.printing import content, print_answer, said, show, table, when
-from twofold.cli.statuses import duration
+from twofold.cli.printing import content, counted, duration, print_answer, said, show, table, when
 from twofold.cli.streams import NothingFound, inspecting
 from twofold.cli.terminal import AskedWrongly, printable
 from twofold.inspecting.correlation import Correlated, ShownMessage, correlation
@@ -29,7 +28,10 @@ async def trace(program: Program, url: str, text: str, *, after: int, json: bool
     async with inspecting(program, url) as inspection:
         found = await correlation(inspection, await _correlation_of(inspection, id), after=after)
     if not found.messages and not found.troubles:
-        raise NothingFound(f"nothing in this log came of {id}")
+        raise NothingFound(
+            f"nothing in this log came of {id}: it is the id of no correlation, message or event; `search` finds what "
+            "else it may be"
+        )
     if json:
         print_answer(found)
     else:
@@ -49,7 +51,10 @@ async def _correlation_of(inspection: Inspection, id: UUID) -> UUID:
 
 
 def _traced(found: Correlated) -> list[RenderableType]:
-    span = f"{found.events} events of {len(found.messages)} messages in {len(found.streams)} streams"
+    span = (
+        f"{counted(found.events, 'event')} of {counted(len(found.messages), 'message')} in "
+        f"{counted(len(found.streams), 'stream')}"
+    )
     root = Tree(Text.assemble(said(found.id, "bold"), f"  {span}, {duration(found.seconds)}"), guide_style="dim")
     branches: dict[int, Tree] = {-1: root}
     for message in found.messages:
@@ -90,7 +95,7 @@ async def show_model(program: Program, url: str, *, as_mermaid: bool, json: bool
 
 def _drawn(found: Drawing) -> Sequence[RenderableType]:
     names = {node.id: printable(node.name) for node in found.nodes}
-    rows = table("Part", "Name", "Leads to", "Events", right=("Events",), fold=("Leads to",))
+    rows = table("Part", "Name", "Leads to", "Events", right=("Events",))
     for node in found.nodes:
         targets = [names[edge.target] for edge in found.edges if edge.source == node.id]
         style = "bold" if node.kind is NodeKind.EVENT else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -50,7 +50,7 @@ def _changes(found: Difference) -> Sequence[RenderableType]:
     head = _head(found.stream, f"from version {found.from_version} to {found.to_version}")
     if not found.changes:
         return [head, Text("Nothing changed"), *_trouble(found.trouble)]
-    rows = table("Field", "Change", "Before", "After", fold=("Before", "After"))
+    rows = table("Field", "Change", "Before", "After")
     for change in found.changes:
         before = Text("-", "dim") if change.kind is Kind.ADDED else json_text(change.before)
         after = Text("-", "dim") if change.kind is Kind.REMOVED else json_text(change.after)
@@ -77,24 +77,30 @@ def _explained(found: Explanation) -> Sequence[RenderableType]:
         parts.append(_fields(found.fields))
     for row in found.rows:
         parts += [Text(), _head(row.view, f"row {row.key}"), _fields(row.fields), *_trouble(row.trouble)]
+    parts += [Text(), _setters([*found.fields, *(field for row in found.rows for field in row.fields)])]
     if found.since:
         parts.append(Text(f"What was set up to version {found.since} is not looked into", "dim"))
     return [*parts, *_trouble(found.trouble)]
 
 
 def _fields(fields: Sequence[ExplainedField]) -> RenderableType:
-    rows = table(
-        "Field", "Value", "Version", "Set by", "At", "Actor", "Message", right=("Version",), fold=("Value", "Message")
-    )
+    rows = table("Field", "Value", "Version", "Set by", right=("Version",))
     for field in fields:
         by = field.set_by
-        rows.add_row(
-            said(field.path, "bold"),
-            json_text(field.value),
-            *(Text("-", "dim"), Text("from the beginning", "dim"), "", "", "")
-            if by is None
-            else (said(by.version), said(by.type), when(by.at), said(by.actor or "-"), said(by.message_id, "dim")),
+        version, event = (
+            (said("-"), said("from the beginning", "dim")) if by is None else (said(by.version), said(by.type))
         )
+        rows.add_row(said(field.path, "bold"), json_text(field.value), version, event)
+    return rows
+
+
+def _setters(explained: Iterable[ExplainedField]) -> RenderableType:
+    """The events that set these fields, each once: when, who, and by which message."""
+    setters = {field.set_by.version: field.set_by for field in explained if field.set_by is not None}
+    rows = table("Version", "Set by", "At", "Actor", "Message", right=("Version",))
+    for version in sorted(setters):
+        by = setters[version]
+        rows.add_row(said(version), said(by.type), when(by.at), said(by.actor or "-"), said(by.message_id, "dim"))
     return rows
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -14,9 +13,9 @@ from typing import NamedTuple, NoReturn
 import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from twofold.cli.printing import duration, show, table
 from twofold.cli.subscriptions import Opening
 from twofold.cli.terminal import complain, print_json, printable
 from twofold.errors import StoreUnavailable
@@ -117,7 +116,7 @@ async def print_statuses(opening: Opening, url: str, *, watch: bool, json: bool)
     if json:
         _print_json(statuses)
     else:
-        Console(highlight=False).print(as_table(statuses))
+        show(as_table(statuses))
     return all(healthy(status) for status in statuses)
 
 
@@ -145,8 +144,7 @@ async def _watch(views: Views, *, json: bool) -> NoReturn:
                 if json:
                     _print_json(statuses, pace)
                 elif live is None:
-                    console.print(shown)
-                    sys.stdout.flush()
+                    show(shown)
                 else:
                     live.update(shown, refresh=True)
             await asyncio.sleep(REFRESH_SECONDS)
@@ -167,15 +165,10 @@ def as_table(statuses: Sequence[Status], paces: Sequence[Pace] | None = None) ->
     """A row for each projection, and below it why those stand still that do."""
     if not statuses:
         return Text("There are no subscriptions: no process has begun one")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("Projection", "State"):
-        table.add_column(heading, no_wrap=True)
-    numbers = ("Position", "Head", "Behind", "Lag", "Parked")
-    for heading in (*numbers, *(() if paces is None else ("Rate", "Caught up in"))):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Run by", overflow="fold")
+    numbers = ("Position", "Head", "Behind", "Lag", "Parked", *(() if paces is None else ("Rate", "Caught up in")))
+    rows = table("Projection", "State", *numbers, "Run by", right=numbers)
     for number, status in enumerate(statuses):
-        table.add_row(
+        rows.add_row(
             Text(printable(status.name), "bold"),
             Text(status.state, COLOURS[status.state]),
             str(status.position),
@@ -193,19 +186,9 @@ def as_table(statuses: Sequence[Status], paces: Sequence[Pace] | None = None) ->
         for status in statuses
         if (reason := status.reason) is not None
     ]
-    return Group(table, *reasons)
+    return Group(rows, *reasons)
 
 
 def _pace(pace: Pace) -> tuple[str, str]:
     rate = "-" if pace.rate is None else f"{pace.rate:,.0f}/s"
     return rate, "-" if not pace.seconds_left else duration(pace.seconds_left)
-
-
-def duration(seconds: float) -> str:
-    """A span of time for a person, in the unit that suits it."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    for unit, length, until in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
-        if seconds < until:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} d"

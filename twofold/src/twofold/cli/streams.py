@@ -72,9 +72,7 @@ def _time(text: str) -> datetime:
 
 
 def _streams(page: Streams) -> list[RenderableType]:
-    rows = table(
-        "Stream", "Version", "Last event", "Recorded", "Position", right=("Version", "Position"), fold=("Stream",)
-    )
+    rows = table("Stream", "Version", "Last event", "Recorded", "Position", right=("Version", "Position"))
     for head in page.streams:
         rows.add_row(
             said(head.stream, "cyan"),
@@ -113,7 +111,7 @@ async def _event(inspection: Inspection, stream: str, version: int) -> ShownEven
 
 
 def _history(found: History) -> list[RenderableType]:
-    rows = table("Version", "Recorded", "Gap", "Event", "Actor", "Data", right=("Version", "Gap"), fold=("Data",))
+    rows = table("Version", "Recorded", "Gap", "Event", "Actor", "Data", right=("Version", "Gap"))
     for event in found.events:
         rows.add_row(*event_row(event))
     head = Text.assemble(said(found.stream, "bold cyan"), f"  version {found.version}")
@@ -152,7 +150,7 @@ async def search(program: Program, url: str, text: str, *, json: bool) -> None:
         for hit in hits:
             print_answer(hit)
     elif hits:
-        rows = table("Found", "What", "Look at it with", fold=("What", "Look at it with"))
+        rows = table("Found", "What", "Look at it with")
         for hit in hits:
             rows.add_row(said(hit.kind, "dim"), said(hit.title), said(_leads_to(hit), "cyan"))
         show(Group(rows))

@@ -6,12 +6,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
-import msgspec
-from rich.console import Console
-from rich.text import Text
-
 from twofold.claims import Claims
-from twofold.cli.terminal import AskedWrongly, at_terminal, print_json, printable
+from twofold.cli.printing import tell
+from twofold.cli.terminal import AskedWrongly, at_terminal
 from twofold.connect import connect
 from twofold.operating import Operator
 from twofold.store import Store
@@ -60,10 +57,7 @@ async def _tell(store: Store, name: str, done: str, *, json: bool) -> None:
     claims = Claims(store.dialect)
     parts = await store.work(partial(claims.parts, name))
     position = min((held.position for held in parts), default=0)
-    if json:
-        print_json(msgspec.json.encode({"name": name, "done": done, "position": position}))
-    else:
-        Console(highlight=False).print(Text(printable(f"{name} {done} at position {position}")), soft_wrap=True)
+    tell(f"{name} {done} at position {position}", {"name": name, "done": done, "position": position}, json=json)
 
 
 def given(reason: str) -> str:

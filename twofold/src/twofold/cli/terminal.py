@@ -9,7 +9,9 @@ What draws is imported where it is drawn: who asks for `--help` or JSON does not
 
 from __future__ import annotations
 
+import errno
 import getpass
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -41,6 +43,7 @@ class AskedWrongly(TwofoldError):
 
 
 _MISUSED = (StoreRefused, CopyRefused, ProjectionUnknown, ProjectionInline, ProjectionCodeMissing, AskedWrongly)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 # What moves the cursor or changes the terminal, and what turns the direction of the text behind it.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
@@ -80,6 +83,26 @@ def run(app: typer.Typer, *, misused: tuple[type[Exception], ...] = ()) -> None:
     except TwofoldError as error:
         complain(str(error))
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        complain(f"{error.filename or 'what is printed'} cannot be written: {error.strerror}")
+        os._exit(1)  # the interpreter would try to write what is left, and complain again
+
+
+def confirm(question: str) -> None:
+    """Ask on stderr, and go on only after a yes; else exit code 1. Who cannot be asked has not confirmed."""
+    from rich.console import Console
+    from rich.prompt import Confirm
+    from rich.text import Text
+
+    try:
+        confirmed = Confirm.ask(Text(printable(question)), console=Console(stderr=True), default=False)
+    except EOFError:
+        confirmed = False
+    if not confirmed:
+        complain("not confirmed, so nothing was done")
+        raise typer.Exit(1)
 
 
 def complain(sentence: str) -> None:
@@ -88,18 +111,6 @@ def complain(sentence: str) -> None:
     from rich.text import Text
 
     Console(stderr=True).print(Text.assemble(("error: ", "bold red"), printable(sentence)), soft_wrap=True)
-
-
-def confirmed(question: str) -> bool:
-    """Ask on stderr; who cannot be asked has not confirmed."""
-    from rich.console import Console
-    from rich.prompt import Confirm
-    from rich.text import Text
-
-    try:
-        return Confirm.ask(Text(printable(question)), console=Console(stderr=True), default=False)
-    except EOFError:
-        return False
 
 
 def printable(text: str) -> str:

@@ -5,18 +5,17 @@ All of it works beside a running service on the same store, and on the views as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 
 import msgspec
-from rich.console import Console
 from rich.text import Text
 
 from twofold import TwofoldError, rebuild
 from twofold.auditing import Outcome, recorded
 from twofold.cli.applications import Program
-from twofold.cli.progress import Report, progress_bar
+from twofold.cli.printing import counted, show, tell
+from twofold.cli.progress import progress_bar, through_log
 from twofold.cli.terminal import at_terminal, print_json, printable
 from twofold.connect import connect
 from twofold.errors import BuildMissing, RebuildOvertaken
@@ -47,10 +46,9 @@ async def rebuild_views(program: Program, url: str, names: Sequence[str], *, res
         for name in [views.view(name).name for name in names] or views.all:
             with progress_bar(f"Rebuilding {name}") as report:
                 async with _recorded(views, "rebuild", name):
-                    reached = await rebuild.rebuild(views, name, partial(_report, report), resume=resume)
-            _say(
-                f"{name} rebuilt up to position {reached.position}", {"view": name, "position": reached.position}, json
-            )
+                    reached = await rebuild.rebuild(views, name, through_log(report), resume=resume)
+            line = {"view": name, "position": reached.position}
+            tell(f"{name} rebuilt up to position {reached.position}", line, json=json)
 
 
 async def build_view(program: Program, url: str, name: str, *, anew: bool, json: bool) -> None:
@@ -59,12 +57,12 @@ async def build_view(program: Program, url: str, name: str, *, anew: bool, json:
         try:
             with progress_bar(f"Building {name}") as report:
                 async with _recorded(views, "build", name):
-                    reached = await rebuild.build(views, name, partial(_report, report), anew=anew)
+                    reached = await rebuild.build(views, name, through_log(report), anew=anew)
         except RebuildOvertaken as error:
             raise NotNow(f"the build of {name} was promoted or removed meanwhile") from error
     next_steps = f"`{program.name} compare {name}`, then `{program.name} promote {name}`"
-    said = f"{name} is built up to position {reached.position}; {next_steps}"
-    _say(said, {"view": name, "position": reached.position}, json)
+    done = f"{name} is built up to position {reached.position}; {next_steps}"
+    tell(done, {"view": name, "position": reached.position}, json=json)
 
 
 async def promote_view(program: Program, url: str, name: str, *, json: bool) -> None:
@@ -73,20 +71,20 @@ async def promote_view(program: Program, url: str, name: str, *, json: bool) -> 
         try:
             with progress_bar(f"Promoting {name}") as report:
                 async with _recorded(views, "promote", name):
-                    reached = await rebuild.promote(views, name, partial(_report, report))
+                    reached = await rebuild.promote(views, name, through_log(report))
         except BuildMissing as error:
             raise _no_build(program, name) from error
     removes = f"`{program.name} drop {name}` removes the old"
-    said = f"the build of {name} is in use, from position {reached.position} on; {removes}"
-    _say(said, {"view": name, "position": reached.position}, json)
+    done = f"the build of {name} is in use, from position {reached.position} on; {removes}"
+    tell(done, {"view": name, "position": reached.position}, json=json)
 
 
 async def drop_view(program: Program, url: str, name: str, *, json: bool) -> None:
     """Remove what a view has left behind. Raises StoreRefused, ProjectionUnknown, ProjectionInUse."""
     async with _opened(program, url) as views, _recorded(views, "drop", name):
         dropped = await rebuild.drop(views, name)
-    said = f"removed: {', '.join(dropped)}" if dropped else f"{name} has left nothing behind"
-    _say(said, {"view": name, "dropped": dropped}, json)
+    done = f"removed: {', '.join(dropped)}" if dropped else f"{name} has left nothing behind"
+    tell(done, {"view": name, "dropped": dropped}, json=json)
 
 
 async def abandon_view(program: Program, url: str, name: str, *, json: bool) -> None:
@@ -94,7 +92,7 @@ async def abandon_view(program: Program, url: str, name: str, *, json: bool) -> 
     async with _opened(program, url) as views, _recorded(views, "abandon", name):
         if not await rebuild.abandon(views, name):
             raise _no_build(program, name)
-    _say(f"the build of {name} is removed", {"view": name, "abandoned": True}, json)
+    tell(f"the build of {name} is removed", {"view": name, "abandoned": True}, json=json)
 
 
 def _recorded(views: Views, what: str, name: str) -> AbstractAsyncContextManager[Outcome]:
@@ -104,17 +102,6 @@ def _recorded(views: Views, what: str, name: str) -> AbstractAsyncContextManager
 
 def _no_build(program: Program, name: str) -> NotNow:
     return NotNow(f"{name} has no build beside it; make one with `{program.name} build {name}`")
-
-
-def _report(report: Report, progress: Progress) -> None:
-    report(progress.position, progress.head)
-
-
-def _say(sentence: str, line: Mapping[str, object], json: bool) -> None:
-    if json:
-        print_json(msgspec.json.encode(line))
-    else:
-        Console(highlight=False).print(sentence, soft_wrap=True)
 
 
 # --- differences ----------------------------------------------------------------------------------------------------
@@ -129,7 +116,7 @@ async def verify_views(program: Program, url: str, *, json: bool) -> bool:
             def note(progress: Progress) -> None:
                 nonlocal reached
                 reached = max(reached, progress.position)
-                _report(report, progress)
+                report(progress.position, progress.head)
 
             try:
                 differences = await verify(views, views.store, scratch, note)
@@ -151,7 +138,7 @@ async def compare_views(program: Program, url: str, name: str, *, version: int |
             def note(progress: Progress) -> None:
                 nonlocal reached
                 reached = max(reached, progress.position)
-                _report(report, progress)
+                report(progress.position, progress.head)
 
             try:
                 differences = await compare(views, name, note, version=version)
@@ -182,15 +169,14 @@ def _print_json(names: Sequence[str], differences: Sequence[Difference], reached
 
 
 def _print(names: Sequence[str], differences: Sequence[Difference], reached: int, sides: tuple[str, str]) -> None:
-    console = Console(highlight=False)
     for difference in differences[:SHOWN]:
-        console.print(Text.assemble((difference.table, "red"), " ", _text(difference.key)), soft_wrap=True)
+        show(Text.assemble((difference.table, "red"), " ", _text(difference.key)))
         for side, row in zip(sides, (difference.stored, difference.folded), strict=True):
-            console.print(Text(f"  {side}: {_text(row)}"), soft_wrap=True)
+            show(Text(f"  {side}: {_text(row)}"))
     if len(differences) > SHOWN:
-        console.print(f"and {len(differences) - SHOWN} more; --json prints them all")
-    found = (f"{len(differences)} rows differ", "red") if differences else ("No difference", "green")
-    console.print(Text.assemble(found, f" ({', '.join(names)}; the log up to position {reached})"), soft_wrap=True)
+        show(Text(f"and {len(differences) - SHOWN} more; --json prints them all"))
+    found = (counted(len(differences), "difference"), "red") if differences else ("No difference", "green")
+    show(Text.assemble(found, f" ({', '.join(names)}; the log up to position {reached})"))
 
 
 def _plain(row: Row | None) -> list[object] | None:

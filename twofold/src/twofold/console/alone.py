@@ -6,6 +6,7 @@ import logging
 import secrets
 import sys
 
+from twofold.cli.addresses import free_address
 from twofold.cli.applications import Program
 from twofold.cli.terminal import AskedWrongly
 from twofold.console.access import Access
@@ -32,6 +33,7 @@ async def serve_alone(program: Program, store: str, *, host: str, port: int, log
     access = Access(loopback=is_loopback(host), logins=known, secret=secrets.token_bytes(32))
     if access.off:
         raise AskedWrongly(f"others can reach {host}: give a file of logins with --logins, or listen on 127.0.0.1")
+    address = free_address(host, port)
     model = program.model()
     async with program.opening(store) as views:
         made = console(views, access, title="Twofold" if model is None else model.name, model=model)
@@ -41,4 +43,6 @@ async def serve_alone(program: Program, store: str, *, host: str, port: int, log
 
         application = Application([*routes(made), Route("GET", "/", home), *health(views.store.check)])
         log.info("the console is at http://%s:%d%s", f"[{host}]" if ":" in host else host, port, PREFIX)
-        await serve(application, host=host, port=port, stop_seconds=STOP_SECONDS, access_log=False, on_stop=made.close)
+        await serve(
+            application, host=address, port=port, stop_seconds=STOP_SECONDS, access_log=False, on_stop=made.close
+        )

@@ -39,10 +39,15 @@ class LoginsRefused(TwofoldError):
     """The file of logins cannot be used."""
 
 
-def new_login(name: str, role: Role, password: str) -> Login:
-    """A login with this password. Raises LoginsRefused for a name that a line cannot have."""
+def check_name(name: str) -> None:
+    """Raises LoginsRefused for a name that a line cannot have."""
     if not _NAME.fullmatch(name):
         raise LoginsRefused("a name has 1 to 100 letters, digits and any of . @ + - _")
+
+
+def new_login(name: str, role: Role, password: str) -> Login:
+    """A login with this password. Raises LoginsRefused for a name that a line cannot have."""
+    check_name(name)
     return Login(name, role, PasswordHash.of(password))
 
 
@@ -54,7 +59,8 @@ def read_logins(path: str) -> Sequence[Login]:
     try:
         lines = Path(path).read_text("utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise LoginsRefused(f"the logins cannot be read from {path}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise LoginsRefused(f"the logins cannot be read from {path}: {reason}") from error
     logins: dict[str, Login] = {}
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.lstrip().startswith("#"):
