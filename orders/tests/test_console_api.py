@@ -231,7 +231,7 @@ READS = [
     "/correlation?id=00000000-0000-0000-0000-000000000000", "/search?text=1", "/model", "/audit", "/commands",
 ]  # fmt: skip
 CHANGES = [
-    ("/commands/try", {"command": "CancelOrder", "fields": {"order_id": "1"}}, Role.SEE),
+    ("/commands/try", {"command": "CancelOrder", "fields": {"order_id": "1"}}, Role.PAYLOADS),
     ("/export", {"stream": "order-1"}, Role.PAYLOADS),
     ("/commands/send", {"command": "CancelOrder", "fields": {"order_id": "1"}}, Role.OPERATE),
 ]

@@ -266,8 +266,8 @@ class ConsoleApi:
         return _answer(Forms(forms(inspection)))
 
     async def attempt(self, request: Request) -> Response:
-        """POST /console/api/commands/try: nothing is appended."""
-        _, inspection, asked = await self._body(request, Try, Role.SEE)
+        """POST /console/api/commands/try: nothing is appended, but a refusal may tell of what is personal."""
+        _, inspection, asked = await self._body(request, Try, Role.PAYLOADS)
         return _answer(await try_command(inspection, asked.command, asked.fields, version=asked.version))
 
     async def send(self, request: Request) -> Response:

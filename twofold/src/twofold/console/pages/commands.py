@@ -25,7 +25,7 @@ def pages() -> Sequence[Page]:
     return [
         Page("GET", "/commands", show_all),
         Page("GET", "/commands/form", show_form),
-        Page("POST", "/commands/try", attempt, role=Role.OPERATE),
+        Page("POST", "/commands/try", attempt, role=Role.PAYLOADS),
         Page("POST", "/commands/send", send, role=Role.OPERATE),
     ]
 
