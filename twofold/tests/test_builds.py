@@ -132,6 +132,22 @@ async def test_a_build_is_continued_where_it_stopped(store: Store, lifecycle: st
         await assert_right(views)
 
 
+async def test_a_build_gains_on_a_log_that_grows_nearly_as_fast_as_it_is_folded(store: Store) -> None:
+    async with kept(store, INLINE) as views:
+        folded, head, pages = 0, 1_000, 0
+
+        async def fold_page(page: int) -> Progress:
+            nonlocal folded, head, pages
+            head += 19  # of the 20 that a page has at first
+            folded, pages = min(head, folded + page), pages + 1
+            return Progress(folded, head)
+
+        building = Build(views, views.view("balances"))
+        reached = await building._paged(fold_page, silent, 1.0)  # pyright: ignore[reportPrivateUsage] - no log grows so evenly
+        assert reached.position == reached.head
+        assert pages < 60  # one by one it would be a thousand
+
+
 def break_off_after(position: int) -> partial[None]:
     return partial(_break_off, position)
 

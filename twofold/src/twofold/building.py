@@ -140,9 +140,10 @@ class Build:
     async def _paged(
         self, step: Callable[[int], Awaitable[Progress]], on_progress: OnProgress, pace: float
     ) -> Progress:
-        """Take page after page; where one did not gain on the log, the next is twice as large, with half the rest.
+        """Take page after page. Where more was appended meanwhile than half of one, the next is twice as large.
 
-        A larger page alone might never gain: its rest would grow with it.
+        So all the others gain at least half their size on the log, and the head is reached in time. The rest is halved
+        with it: a larger page alone might never gain, as its rest would grow with it.
         """
         page, behind = PAGE, None
         while True:
@@ -157,7 +158,7 @@ class Build:
             left = progress.head - progress.position
             if left <= 0:
                 return progress
-            if behind is not None and left >= behind:
+            if behind is not None and left > behind - page // 2:
                 page, pace = page * 2, pace / 2
             behind = left
             await asyncio.sleep(pace * (time.monotonic() - began))
