@@ -32,7 +32,7 @@ async def test_an_action_is_recorded_with_who_what_why_and_what_came_of_it(store
     await views.start()
     operator = Operator(views, ADA)
     found = await operator.find("open_orders")
-    await operator.pause(found, " too slow \ud800")
+    assert await operator.pause(found, " too slow \ud800") == 0
     await Operator(views, Actor("bob", "terminal")).resume(found)
     await operator.retry(found)
     page = await actions(store)

@@ -78,25 +78,32 @@ class Operator:
             return Found(asked, None)
         raise ProjectionUnknown(asked, known or ["none, as no subscription was ever started here"])
 
-    async def pause(self, found: Found, reason: str) -> None:
-        """Nobody may go on with it from now on; the reason is for whoever looks at it later."""
+    async def pause(self, found: Found, reason: str) -> int:
+        """Nobody may go on with it from now on; the reason is for whoever looks at it later. The position it is at."""
         async with self._recorded("pause", found, reason=reason):
-            await self._store.work(partial(self._claims.pause, found.name, _text(reason)))
+            pausing = partial(self._claims.pause, found.name, _text(reason))
+            return await self._store.work(partial(self._then_at, found, pausing))
 
-    async def resume(self, found: Found) -> None:
-        """Go on with it, also where it had failed."""
+    async def resume(self, found: Found) -> int:
+        """Go on with it, also where it had failed; the position from which."""
         async with self._recorded("resume", found):
-            await self._store.work(partial(self._claims.resume, found.name))
+            return await self._store.work(partial(self._then_at, found, partial(self._claims.resume, found.name)))
 
-    async def reset(self, found: Found) -> None:
+    async def reset(self, found: Found) -> int:
         """Empty the view's tables, forget its parked events, and begin anew, in one transaction; also if it was paused.
 
-        Whoever runs it folds the log from its beginning. Queries see the view grow meanwhile; a process that starts
-        waits until it is whole. Raises ProjectionCodeMissing.
+        Whoever runs it folds the log from its beginning, position 0. Queries see the view grow meanwhile; a process
+        that starts waits until it is whole. Raises ProjectionCodeMissing.
         """
         view = _code_of(found)
         async with self._recorded("reset", found):
-            await self._store.work(partial(self._begin_anew, view))
+            return await self._store.work(partial(self._then_at, found, partial(self._begin_anew, view)))
+
+    def _then_at(self, found: Found, change: Callable[[], Work[object]]) -> Work[int]:
+        """Change it, and say in the same transaction where it stands: right after, somebody may go on with it."""
+        yield from change()
+        parts = yield from self._claims.parts(found.name)
+        return min((held.position for held in parts), default=0)
 
     def _begin_anew(self, view: View) -> Work[None]:
         name = identity(view)

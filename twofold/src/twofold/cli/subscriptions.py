@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 
-from twofold.claims import Claims
 from twofold.cli.printing import tell
 from twofold.cli.terminal import AskedWrongly, at_terminal
 from twofold.connect import connect
 from twofold.operating import Operator
-from twofold.store import Store
 from twofold.views import Views
 
 Opening = Callable[[str], AbstractAsyncContextManager[Views]]
@@ -31,8 +28,7 @@ async def pause(opening: Opening, url: str, name: str, reason: str, *, json: boo
     async with opening(url) as views:
         operator = Operator(views, at_terminal())
         found = await operator.find(name)
-        await operator.pause(found, reason)
-        await _tell(views.store, found.name, "paused", json=json)
+        _tell(found.name, "paused", await operator.pause(found, reason), json=json)
 
 
 async def resume(opening: Opening, url: str, name: str, *, json: bool) -> None:
@@ -40,8 +36,7 @@ async def resume(opening: Opening, url: str, name: str, *, json: bool) -> None:
     async with opening(url) as views:
         operator = Operator(views, at_terminal())
         found = await operator.find(name)
-        await operator.resume(found)
-        await _tell(views.store, found.name, "resumed", json=json)
+        _tell(found.name, "resumed", await operator.resume(found), json=json)
 
 
 async def reset(opening: Opening, url: str, name: str, *, json: bool) -> None:
@@ -49,14 +44,10 @@ async def reset(opening: Opening, url: str, name: str, *, json: bool) -> None:
     async with opening(url) as views:
         operator = Operator(views, at_terminal())
         found = await operator.find(name)
-        await operator.reset(found)
-        await _tell(views.store, found.name, "reset", json=json)
+        _tell(found.name, "reset", await operator.reset(found), json=json)
 
 
-async def _tell(store: Store, name: str, done: str, *, json: bool) -> None:
-    claims = Claims(store.dialect)
-    parts = await store.work(partial(claims.parts, name))
-    position = min((held.position for held in parts), default=0)
+def _tell(name: str, done: str, position: int, *, json: bool) -> None:
     tell(f"{name} {done} at position {position}", {"name": name, "done": done, "position": position}, json=json)
 
 
