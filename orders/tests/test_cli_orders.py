@@ -3,6 +3,8 @@
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import closing
 from decimal import Decimal
@@ -216,6 +218,24 @@ def test_every_setting_is_a_flag_and_a_variable_with_its_default() -> None:
         default = getattr(defaults, name)
         told = "" if default in (None, "") else f"; default: {default}]"
         assert f"[env var: TWOFOLD_{name.upper()}{told}" in shown
+
+
+def test_a_start_does_not_wait_for_what_only_pages_and_metrics_need() -> None:
+    program = """
+import asyncio, sys
+from orders.app import open_service
+from orders.asgi import application
+from orders.settings import Settings
+
+async def main():
+    async with open_service("memory:") as service:
+        application(service, Settings(console=True, desk=True, metrics=True))
+    print(sorted({"jinja2", "prometheus_client"} & sys.modules.keys()))
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_the_version_is_printed() -> None:

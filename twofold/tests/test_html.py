@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,12 @@ class Refused(TwofoldError):
 
 def loud(text: str) -> str:
     return text.upper()
+
+
+def test_who_lacks_the_extra_is_told_before_any_page_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ModuleNotFoundError, match=r"twofold\[console\]"):
+        small()
 
 
 def small(at: str = "") -> Application:

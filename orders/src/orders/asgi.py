@@ -45,9 +45,11 @@ def application(
         *projections.operations(operator),
         *declared.operations(api),
     ]
-    description = openapi.document(
-        TITLE, version("orders"), DESCRIPTION, served, {Price: Price.schema(settings.currency)}
-    )
+
+    def description() -> bytes:
+        own = {Price: Price.schema(settings.currency)}
+        return openapi.document(TITLE, version("orders"), DESCRIPTION, served, own)
+
     desk = not console.access.off if settings.desk is None else settings.desk
     documentation = pages.documentation(description, home=not desk)
     routes = [*openapi.routes(served), *pages.health(service.store.check), *documentation]

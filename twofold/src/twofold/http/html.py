@@ -14,18 +14,22 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from importlib import resources
+from importlib.util import find_spec
 from ipaddress import ip_address
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlsplit
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from twofold.errors import StoreUnavailable
 from twofold.http.application import Handler, Route
 from twofold.http.exchange import Request, Response
 from twofold.http.problems import Explain, Problem, problem_of
 from twofold.http.requests import read_body
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 HTMX = "htmx-2.0.11.js"
 POLICY = (
@@ -101,23 +105,35 @@ class Site:
         """Pages stand below the path `at`. `explain` says what problems the application's own errors are.
 
         The template `problem.html` shows a problem: it is given `status` and `error`.
+
+        Raises ModuleNotFoundError where the extra `console` is not installed.
         """
+        if find_spec("jinja2") is None:
+            raise ModuleNotFoundError("pages need Jinja: pip install 'twofold[console]'", name="jinja2")
         self._at = at
         self._explain = explain
-        self._environment = Environment(
-            loader=PackageLoader(package),
+        self._package = package
+        self._filters = filters
+        own = resources.files(package).joinpath("static")
+        contents = {file.name: file.read_bytes() for file in own.iterdir() if file.is_file()}
+        contents[HTMX] = resources.files("twofold.http").joinpath("static", HTMX).read_bytes()
+        self._names = {name: _with_digest(name, content) for name, content in contents.items()}
+        self._files = {self._names[name]: content for name, content in contents.items()}
+
+    @cached_property
+    def _environment(self) -> Environment:
+        from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - a start does not wait for it
+
+        made = Environment(
+            loader=PackageLoader(self._package),
             autoescape=True,
             undefined=StrictUndefined,
             auto_reload=False,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(filters)
-        own = resources.files(package).joinpath("static")
-        contents = {file.name: file.read_bytes() for file in own.iterdir() if file.is_file()}
-        contents[HTMX] = resources.files("twofold.http").joinpath("static", HTMX).read_bytes()
-        self._names = {name: _with_digest(name, content) for name, content in contents.items()}
-        self._files = {self._names[name]: content for name, content in contents.items()}
+        made.filters.update(self._filters)
+        return made
 
     # --- answers ------------------------------------------------------------------------------------------------------
 

@@ -45,14 +45,18 @@ _POLICY = (
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # the version is in the name
 
 
-def documentation(openapi: bytes, *, home: bool = True) -> list[Route]:
-    """Routes of /openapi.json, /docs and the files of that page; / leads there if that is the application's `home`."""
+def documentation(openapi: Callable[[], bytes], *, home: bool = True) -> list[Route]:
+    """Routes of /openapi.json, /docs and the files of that page; / leads there if that is the application's `home`.
+
+    The document is made when it is first asked for.
+    """
+    made = cache(openapi)
 
     async def lead_there(_request: Request) -> Response:
         return Response(status=307, headers={"Location": "docs"})
 
     async def document(request: Request) -> Response:
-        return json_response(_served_under(request.root, openapi) if request.root else openapi)
+        return json_response(_served_under(request.root, made()) if request.root else made())
 
     async def page(_request: Request) -> Response:
         return Response(_PAGE, headers={"Content-Security-Policy": _POLICY}, media_type=_text("html"))
