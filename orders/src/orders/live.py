@@ -41,7 +41,11 @@ MOST_BEHIND = 20_000  # events that may be looked through because the views have
 
 _table = details.table
 _OF_CUSTOMER = sa.select(_table.c.key).where(_table.c.customer_id == sa.bindparam("customer_id"))
-_NEWEST = _OF_CUSTOMER.order_by(_table.c.first_position.desc()).limit(sa.bindparam("limit"))
+_NEWEST = (
+    _OF_CUSTOMER.add_columns(_table.c.first_position)
+    .order_by(_table.c.first_position.desc())
+    .limit(sa.bindparam("limit"))
+)
 _CHANGED = _OF_CUSTOMER.where(_table.c.last_position > sa.bindparam("after")).limit(MOST_MISSED + 1)
 
 
@@ -143,11 +147,12 @@ class LiveOrders:
     async def _newest(self, customer_id: str, limit: int, known: int, until: int) -> list[Change]:
         """The last change of each of the customer's newest orders."""
         rows = await self._views.rows(_NEWEST, customer_id=customer_id, limit=limit)
-        streams = dict.fromkeys(orders.stream(row[0]) for row in reversed(rows))
+        created = {orders.stream(order_id): position for order_id, position in rows}
         for change in await self._looked_through(customer_id, known, until):
-            if change.version == 1:  # newer than all that the view knows
-                streams[change.stream] = None
-        found = [await self._changes(stream, until) for stream in list(streams)[-limit:]]
+            if change.version == 1:  # perhaps older than some in the view, whose parts come forward by themselves
+                created[change.stream] = change.position
+        newest = sorted(created, key=created.__getitem__)[-limit:]
+        found = [await self._changes(stream, until) for stream in newest]
         return [changes[-1] for changes in found if changes]
 
     async def _missed(self, customer_id: str, after: int, known: int, until: int) -> Iterable[Change]:
