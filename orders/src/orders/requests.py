@@ -1,7 +1,7 @@
-"""What a client sends becomes a command: checked as it came, then made exact.
+"""What a client sends becomes a command, exactly; the command is checked where it is executed.
 
-Nearly all bodies are plain: one pass reads them into types and a second finds nothing wrong. Any other body is read as
-JSON of any shape, so that each of its faults can be named; `create_order` and `update_status` mean the same for both.
+Nearly all bodies have the right types and are read straight into them. Any other body, or one whose prices would not
+stay what they are, is read as JSON of any shape, so that each of its faults can be named under the name that was sent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 class _Item(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
     product_id: str
     quantity: int
-    price: Any  # a number is a decimal here, or an int; a text is not plain
+    price: Any  # a number is a decimal here, or an int; a text is left to the long way
     product_name: str | None = None
 
 
@@ -44,32 +44,38 @@ _decode_change = msgspec.json.Decoder(_Change).decode
 
 
 def read_order(order_id: str, text: bytes, currency: str) -> CreateOrder:
-    """A new order from the JSON text of a body. Raises ValidationFailed, and as `parse_json`."""
-    sent = _plain(_decode_order, text)
+    """A new order from the JSON text of a body; it may have faults that it finds in itself.
+
+    Raises ValidationFailed, and as `parse_json`.
+    """
+    sent = _typed(_decode_order, text)
     if sent is not None:
-        for item in sent.items:
-            if type(item.price) is int:
-                item.price = Decimal(item.price)
-        if validation.is_plain_order(sent.customer_id, sent.items, sent.shipping_address, currency):
-            items = tuple(
-                [
-                    Item(item.product_id, item.quantity, money.rounded(item.price, currency), item.product_name)
-                    for item in sent.items
-                ]
-            )
-            return CreateOrder(order_id, sent.customer_id, items, sent.shipping_address, currency)
+        items = tuple([_item(item, currency) for item in sent.items])
+        if None not in items:
+            exact = cast("tuple[Item, ...]", items)
+            return CreateOrder(order_id, sent.customer_id, exact, sent.shipping_address, currency)
     return create_order(order_id, parse_json(text), currency)
 
 
 def read_change(order_id: str, text: bytes) -> UpdateOrderStatus:
     """A change of status from the JSON text of a body. Raises as `read_order`."""
-    sent = _plain(_decode_change, text)
-    if sent is not None and sent.reason is None and validation.is_plain_text(order_id, validation.MAX_ID):
-        return UpdateOrderStatus(order_id, sent.status)
+    sent = _typed(_decode_change, text)
+    if sent is not None:
+        return UpdateOrderStatus(order_id, sent.status, _said(sent.reason))
     return update_status(order_id, parse_json(text))
 
 
-def _plain(decode: Callable[[bytes], T], text: bytes) -> T | None:
+def _item(sent: _Item, currency: str) -> Item | None:
+    """The item with its exact price; None if there is none in this currency, or it is no number."""
+    price = Decimal(sent.price) if type(sent.price) is int else sent.price
+    # Compared first: to write out 1E+1000 takes more digits than a decimal has.
+    if not isinstance(price, Decimal) or not price.is_finite() or not -money.LARGEST <= price <= money.LARGEST:
+        return None
+    exact = money.exact(price, currency)
+    return None if exact is None else Item(sent.product_id, sent.quantity, exact, _said(sent.product_name))
+
+
+def _typed(decode: Callable[[bytes], T], text: bytes) -> T | None:
     try:
         return decode(text)
     except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):  # whatever it is, it is told elsewhere

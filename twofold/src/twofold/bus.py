@@ -54,11 +54,11 @@ class _Bus:
             raise HandlersMissing(missing)
         self._built = True
 
-    async def _send(self, message: object, metadata: Metadata | None) -> Any:
+    def _send(self, message: object, metadata: Metadata | None) -> Awaitable[Any]:
         handler = self._handlers.get(type(message))
         if handler is None:
             raise MessageUnknown(type(message))
-        return await handler(message, metadata or Metadata.new())
+        return handler(message, metadata or Metadata.new())
 
 
 def _around(middleware: Middleware, call_next: Next[Any]) -> Next[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Awaitable
 from contextlib import suppress
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TextIO
@@ -43,11 +44,11 @@ class AccessLog:
         began = time.perf_counter()
         status = 500
 
-        async def noting(message: Message) -> None:
+        def noting(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            return send(message)
 
         try:
             await self._application(scope, receive, noting)

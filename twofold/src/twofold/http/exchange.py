@@ -5,7 +5,7 @@ They do what this package needs and no more, which makes the way through them sh
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -31,24 +31,25 @@ class ClientDisconnected(Exception):
 class Headers:
     """The headers of a request. Names are given in lower case."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_first", "_raw")
 
-    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
-        self._values: dict[bytes, list[bytes]] = {}
-        for name, value in raw:
-            self._values.setdefault(name, []).append(value)
+    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
+        self._raw = raw
+        self._first = dict(reversed(raw))  # of several lines the one that comes first is left
 
     def get(self, name: str) -> str:
         """The value, of the first line if there are several; empty if there is none."""
-        lines = self._values.get(name.encode())
-        return lines[0].decode("latin-1") if lines else ""
+        return self._first.get(name.encode(), b"").decode("latin-1")
 
     def lines(self, name: str) -> Sequence[str]:
         """The values of all lines of this name."""
-        return [line.decode("latin-1") for line in self._values.get(name.encode(), ())]
+        sought = name.encode()
+        if sought not in self._first:
+            return ()
+        return [value.decode("latin-1") for known, value in self._raw if known == sought]
 
     def __contains__(self, name: str) -> bool:
-        return name.encode() in self._values
+        return name.encode() in self._first
 
 
 class Request:
@@ -65,7 +66,7 @@ class Request:
         path: str = scope["path"]
         self.path = path.removeprefix(self.root) if self.root else path
         self.query_string: bytes = scope["query_string"]
-        self.headers = Headers(scope["headers"])
+        self.headers = Headers(list(scope["headers"]))  # ASGI says only that one can iterate over them
         self.path_params = NO_PARAMETERS
         self.route = ""
         self._receive = receive

@@ -40,8 +40,10 @@ _HEADERS: Mapping[str, str] = {
 
 def wants_stream(request: Request) -> bool:
     """Whether the client asks for server-sent events."""
-    ranges = ", ".join(request.headers.lines("accept")).split(",")
-    return request.method == "GET" and any(one.partition(";")[0].strip().lower() == MEDIA_TYPE for one in ranges)
+    accepted = ", ".join(request.headers.lines("accept")).lower()
+    if MEDIA_TYPE not in accepted or request.method != "GET":  # as nearly always
+        return False
+    return any(one.partition(";")[0].strip() == MEDIA_TYPE for one in accepted.split(","))
 
 
 def negotiated(answer: Handler, stream: Handler) -> Handler:
