@@ -164,7 +164,7 @@ def _print_json(statuses: Sequence[Status], paces: Sequence[Pace] | None = None)
 def as_table(statuses: Sequence[Status], paces: Sequence[Pace] | None = None) -> RenderableType:
     """A row for each projection, and below it why those stand still that do."""
     if not statuses:
-        return Text("There are no subscriptions: no process has begun one")
+        return Text("There are no subscriptions; inline views are known only with the code of their application")
     numbers = ("Position", "Head", "Behind", "Lag", "Parked", *(() if paces is None else ("Rate", "Caught up in")))
     rows = table("Projection", "State", *numbers, "Run by", right=numbers)
     for number, status in enumerate(statuses):
