@@ -132,7 +132,7 @@ async def test_states_and_differences_are_those_of_the_fold(terminal: Terminal) 
     assert code == 0
     assert ["status", "changed", '"pending"', '"shipped"'] in words(printed)
     code, _, complained = await terminal("orders", "state", "7", "--at", "4")
-    assert (code, complained) == (2, "error: order-7 has no version 4 yet; it is at version 3\n")
+    assert (code, complained) == (1, "error: order-7 has no version 4 yet; it is at version 3\n")
     code, printed, _ = await terminal("twofold", "--app", "orders.app:MODEL", "state", "order-7")
     assert (code, words(printed)) == (0, [["order-7", "after", "version", "3"], ["status", '"shipped"']])
 

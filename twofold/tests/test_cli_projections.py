@@ -172,7 +172,11 @@ async def test_projections_are_listed_with_state_position_and_owner(run: Run, ur
 async def test_a_store_without_subscriptions_is_told_so(run: Run, url: str) -> None:
     async with connect(url):
         pass
-    assert await run("projections", "--store", url) == (0, "There are no subscriptions; inline views are known only with the code of their application\n", "")
+    assert await run("projections", "--store", url) == (
+        0,
+        "There are no subscriptions; inline views are known only with the code of their application\n",
+        "",
+    )
     assert await statuses(run, url) == {}
     assert await run("parked", "--store", url) == (0, "Nothing is parked\n", "")
     code, _, complained = await run("projections", "pause", "sales", "--reason", "x", "--store", url)

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from twofold.cli.applications import Program
+from twofold.cli.listing import StreamMissing
 from twofold.cli.printing import grid, json_text, print_answer, said, show, table, when
 from twofold.cli.streams import inspecting, stream_named
 from twofold.cli.terminal import AskedWrongly
@@ -120,4 +121,4 @@ def _check(program: Program, stream: str, *, known: bool) -> None:
 
 async def _check_reached(inspection: Inspection, stream: str, version: int | None) -> None:
     if version is not None and version > (last := await version_of(inspection.store, stream)):
-        raise AskedWrongly(f"{stream} has no version {version} yet; it is at version {last}")
+        raise StreamMissing(f"{stream} has no version {version} yet; it is at version {last}")
