@@ -48,6 +48,30 @@ def options(
     chosen.name = application
 
 
+@app.command("new")
+def new(
+    *,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The project's name, and its folder's: shop.")],
+    json: JsonFlag = False,
+) -> None:
+    """Make a small project that runs and whose tests pass."""
+    from twofold.cli.creating import new_project
+
+    new_project(name, json=json)
+
+
+def mount(application: typer.Typer, program: Program, *, without: Collection[str] = ()) -> None:
+    """Add all commands that look into a store and look after its views, but for those `without` it has of its own."""
+    looking.mount(application, program, without=without)
+    projections.mount(application, program)
+    building.mount(application, program)
+
+
+program = Program("twofold", chosen.opening, chosen.model)
+mount(app, program)
+console.mount(app, program)
+
+
 @app.command("copy")
 def copy_store(
     *,
@@ -99,30 +123,6 @@ def restore_store(
     from twofold.cli.backup import restore
 
     asyncio.run(restore(file, target, force=force, json=json))
-
-
-@app.command("new")
-def new(
-    *,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The project's name, and its folder's: shop.")],
-    json: JsonFlag = False,
-) -> None:
-    """Make a small project that runs and whose tests pass."""
-    from twofold.cli.creating import new_project
-
-    new_project(name, json=json)
-
-
-def mount(application: typer.Typer, program: Program, *, without: Collection[str] = ()) -> None:
-    """Add all commands that look into a store and look after its views, but for those `without` it has of its own."""
-    looking.mount(application, program, without=without)
-    projections.mount(application, program)
-    building.mount(application, program)
-
-
-program = Program("twofold", chosen.opening, chosen.model)
-mount(app, program)
-console.mount(app, program)
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ async def list_events(url: str, *, stream: str | None, after: int, limit: int | 
             if json:
                 print_json(msgspec.json.encode(line_of(recorded)), flush=follow)
             else:
-                _print(console, as_text(recorded))
+                print_line(console, as_text(recorded))
             found += 1
             if found == limit:
                 break
@@ -95,8 +95,8 @@ async def list_events(url: str, *, stream: str | None, after: int, limit: int | 
     sys.stdout.flush()  # here, where a reader that has gone is still taken care of
 
 
-def _print(console: Console, line: Text) -> None:
-    """One line: on a terminal what fits into it, anywhere else all of it."""
+def print_line(console: Console, line: Text) -> None:
+    """Print one line: at a terminal what fits into it, anywhere else all of it."""
     if console.is_terminal:
         console.print(line, no_wrap=True, overflow="ellipsis")
     else:

@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from twofold.cli.listing import as_text, line_of
+from twofold.cli.listing import as_text, line_of, print_line
 from twofold.cli.printing import said
 from twofold.cli.terminal import print_json
 from twofold.connect import connect
@@ -120,10 +120,8 @@ async def _following(store: EventStore, after: int, cap: Cap) -> AsyncGenerator[
 def _tell(console: Console, event: Recorded[bytes], *, json: bool) -> None:
     if json:
         print_json(msgspec.json.encode(line_of(event)), flush=True)
-    elif console.is_terminal:
-        console.print(as_text(event), no_wrap=True, overflow="ellipsis")
     else:
-        console.print(as_text(event), soft_wrap=True)
+        print_line(console, as_text(event))
         console.file.flush()
 
 
