@@ -260,5 +260,5 @@ async def test_a_subscription_without_its_code_is_listed_and_paused_but_not_fold
     code, _, complained = await run("parked", "retry", "details")
     assert (code, complained) == (
         2,
-        f"error: there is no projection named details; there are: {NAME}, sales_v1\n",
+        f"error: there is no projection named details; there are: {NAME}, sales_v2\n",
     )

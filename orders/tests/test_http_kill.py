@@ -154,9 +154,9 @@ async def test_fifty_kills_under_load_lose_and_repeat_nothing(tmp_path: Path, re
         "update event set version = 9 where position = 2",
         "delete from order_details_v2 where row = 1",
         "update order_details_v2 set body = replace(cast(body as text), 'pending', 'shipped') where row = 2",
-        "update sales_by_customer_v1 set revenue = revenue + 1",
-        "update sales_by_status_v1 set orders = orders + 1",
-        "update sales_by_product_v1 set quantity = quantity - 1",
+        "update sales_by_customer_v2 set revenue = revenue + 1",
+        "update sales_by_day_v2 set pending_orders = pending_orders + 1",
+        "update sales_by_product_v2 set quantity = quantity - 1",
     ],
 )
 async def test_the_second_opinion_finds_damage(tmp_path: Path, damage: str) -> None:

@@ -90,7 +90,7 @@ async def test_the_numbers_are_those_of_what_was_done(url: str) -> None:
     assert told["twofold_append_conflicts_total{}"] == 0
     assert told["twofold_head_position{}"] == 3
     assert told["twofold_store_up{}"] == 1
-    for view in ("order_details_v2", "sales_v1"):
+    for view in ("order_details_v2", "sales_v2"):
         assert told[f"twofold_projection_position{{projection={view}}}"] == 3
         assert told[f"twofold_projection_lag_events{{projection={view}}}"] == 0
         assert told[f"twofold_projection_parked_letters{{projection={view}}}"] == 0

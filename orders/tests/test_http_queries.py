@@ -435,6 +435,10 @@ def test_the_dashboard_counts_and_sums(http: httpx.Client) -> None:
     days = [row["day"] for row in after["byDay"]]
     assert days == sorted(days, reverse=True)
     assert sum(row["revenue"] for row in after["byDay"]) == after["totalRevenue"]
+    of_days = [one for row in after["byDay"] for one in row["byStatus"]]
+    for row in after["byStatus"]:
+        assert sum(one["orders"] for one in of_days if one["status"] == row["status"]) == row["orders"]
+        assert sum(one["revenue"] for one in of_days if one["status"] == row["status"]) == row["revenue"]
     refused(http.get("/dashboard?day=1"), "Unknown parameter: day")
 
 

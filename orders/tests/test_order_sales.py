@@ -6,7 +6,7 @@ The model here reads the stored JSON and adds up in dictionaries. It shares no c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
@@ -24,7 +24,7 @@ from order_samples import DIGITS, STATUSES, Said, bring, create, creations, item
 from orders.app import OrderService, open_service
 from orders.domain import CancelOrder, OrderCommand, Status, UpdateOrderStatus
 from orders.queries import Dashboard, GetDashboard
-from orders.sales import by_customer, by_day, by_product, by_status
+from orders.sales import by_customer, by_day, by_product
 from twofold import Conflict, Metadata, ValidationFailed
 from twofold.connect import connect
 from twofold.rebuild import rebuild
@@ -32,12 +32,12 @@ from twofold.sql import Run, Work
 from twofold.verify import Difference, verify
 
 Sums = dict[tuple[str, str], tuple[Any, ...]]
+STATUS_NAMES = ("pending", "confirmed", "shipped", "delivered", "cancelled")
 
 
 class Tables(NamedTuple):
     """The sums of each kind, by currency and what they are by."""
 
-    by_status: Sums
     by_day: Sums
     by_customer: Sums
     by_product: Sums
@@ -50,7 +50,7 @@ class Model:
     """What plain sums over the log come to."""
 
     def __init__(self) -> None:
-        self.tables = Tables({}, {}, {}, {})
+        self.tables = Tables({}, {}, {})
         self._orders: dict[str, dict[str, Any]] = {}
 
     @classmethod
@@ -70,8 +70,7 @@ class Model:
         """Count a new order."""
         self._orders[stream] = order
         currency, total = order["currency"], self._total(order)
-        add(self.tables.by_status, (currency, "pending"), 1, total)
-        add(self.tables.by_day, (currency, order["day"]), 1, total)
+        self._count(order, 1)
         add(self.tables.by_customer, (currency, order["customerId"]), 1, total)
         for sold in order["items"]:
             key = (currency, sold["productId"])
@@ -84,11 +83,10 @@ class Model:
         """Move an order to another status; one that is cancelled earned nothing."""
         order = self._orders[stream]
         currency, total = order["currency"], self._total(order)
-        add(self.tables.by_status, (currency, order["status"]), -1, -total)
-        add(self.tables.by_status, (currency, status), 1, total)
+        self._count(order, -1)
         order["status"] = status
+        self._count(order, 1)
         if status == "cancelled":
-            add(self.tables.by_day, (currency, order["day"]), 0, -total)
             add(self.tables.by_customer, (currency, order["customerId"]), 0, -total)
             for sold in order["items"]:
                 key = (currency, sold["productId"])
@@ -104,16 +102,46 @@ class Model:
                 (key, *row[:-1], self._amount(currency, row[-1])) for (of, key), row in sums.items() if of == currency
             ]
 
-        statuses = {row[0]: row for row in of(self.tables.by_status)}
-        best = [sorted(of(sums), key=lambda row: (-row[-1], row[0])) for sums in self.tables[2:]]
+        def kept(statuses: Mapping[str, tuple[int, Decimal]]) -> tuple[int, Decimal]:
+            return (
+                sum(orders for orders, _ in statuses.values()),
+                sum((amount for status, (_, amount) in statuses.items() if status != "cancelled"), Decimal(0)),
+            )
+
+        days: dict[str, dict[str, tuple[int, Decimal]]] = {}
+        for (of_currency, day), row in self.tables.by_day.items():
+            if of_currency == currency:
+                amounts = [self._amount(currency, units) for units in row[1::2]]
+                days[day] = dict(zip(Status, zip(row[::2], amounts, strict=True), strict=True))
+        statuses: dict[str, tuple[int, Decimal]] = {
+            status.value: (
+                sum(of_day[status][0] for of_day in days.values()),
+                sum((of_day[status][1] for of_day in days.values()), Decimal(0)),
+            )
+            for status in Status
+        }
+        best = [sorted(of(sums), key=lambda row: (-row[-1], row[0])) for sums in self.tables[1:]]
+        orders, revenue = kept(statuses)
         return {
-            "orders": sum(row[1] for row in statuses.values()),
-            "revenue": sum(row[2] for row in statuses.values() if row[0] != "cancelled"),
-            "statuses": [statuses.get(status.value, (status.value, 0, 0)) for status in Status],
-            "days": sorted(of(self.tables.by_day), reverse=True)[:90],
+            "orders": orders,
+            "revenue": revenue,
+            "statuses": [(status, *sums) for status, sums in statuses.items()],
+            "days": [
+                (day, *kept(of_day), [(status, *sums) for status, sums in of_day.items() if sums[0]])
+                for day, of_day in sorted(days.items(), reverse=True)[:90]
+            ],
             "customers": best[0][:10],
             "products": best[1][:10],
         }
+
+    def _count(self, order: dict[str, Any], sign: int) -> None:
+        """Add the order to its day, in the columns of its status, or take it out of them."""
+        key = (order["currency"], order["day"])
+        row = [*self.tables.by_day.get(key, (0,) * 10)]
+        at = 2 * STATUS_NAMES.index(order["status"])
+        row[at] += sign
+        row[at + 1] += sign * self._total(order)
+        self.tables.by_day[key] = tuple(row)
 
     def _total(self, order: dict[str, Any]) -> int:
         return sum(self._units(order, Decimal(sold["price"])) * sold["quantity"] for sold in order["items"])
@@ -142,8 +170,7 @@ async def stored(service: OrderService) -> Tables:
         return {(currency, key): tuple(values) for currency, key, *values in rows}
 
     return Tables(
-        await sums(by_status, "status", "orders", "revenue"),
-        await sums(by_day, "day", "orders", "revenue"),
+        await sums(by_day, "day", *(f"{status}_{of}" for status in STATUS_NAMES for of in ("orders", "revenue"))),
         await sums(by_customer, "customer_id", "orders", "revenue"),
         await sums(by_product, "product_id", "name", "quantity", "revenue"),
     )
@@ -161,7 +188,15 @@ def shown(dashboard: Dashboard) -> dict[str, Any]:
         "orders": dashboard.total_orders,
         "revenue": dashboard.total_revenue,
         "statuses": [(each.status.value, each.orders, each.revenue) for each in dashboard.by_status],
-        "days": [(each.day, each.orders, each.revenue) for each in dashboard.by_day],
+        "days": [
+            (
+                each.day,
+                each.orders,
+                each.revenue,
+                [(one.status.value, one.orders, one.revenue) for one in each.by_status],
+            )
+            for each in dashboard.by_day
+        ],
         "customers": [(each.customer_id, each.orders, each.revenue) for each in dashboard.best_customers],
         "products": [
             (each.product_id, each.product_name, each.quantity, each.revenue) for each in dashboard.best_products

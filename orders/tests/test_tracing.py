@@ -102,7 +102,7 @@ async def test_a_trace_goes_from_the_caller_to_the_append_and_is_linked_behind_t
         "twofold.message_id": str(event.metadata.message_id),
         "twofold.correlation_id": str(event.metadata.correlation_id),
     }
-    for view in ("order_details_v2", "sales_v1"):  # each of their parts that follows the log folds the page
+    for view in ("order_details_v2", "sales_v2"):  # each of their parts that follows the log folds the page
         for page in await named(exporter, f"project {view}"):
             assert page.parent is None
             assert ids(page)[0] != TRACE

@@ -29,7 +29,7 @@ from orders.queries import (
     SearchOrders,
     StatusSum,
 )
-from orders.sales import by_customer, by_day, by_product, by_status
+from orders.sales import OF_STATUS, by_customer, by_day, by_product
 from twofold import Metadata, QueryBus, Store
 from twofold.projection import live
 from twofold.sql import Row
@@ -103,20 +103,27 @@ class Answers:
         return FoundOrders(bodies, query.limit, cursor)
 
     async def dashboard(self, query: GetDashboard, _metadata: Metadata) -> Dashboard:
-        """Few rows of each kept sum."""
+        """Few rows of each kept sum, and all days added up."""
         currency = query.currency
-        sums = {status: (orders, revenue) for status, orders, revenue in await self._sums(_BY_STATUS, currency)}
 
         def amount(units: int) -> Decimal:
             return money.from_minor_units(units, currency)
 
-        statuses = [(status, *sums.get(status, (0, 0))) for status in Status]
+        def statuses(sums: Sequence[int]) -> list[StatusSum]:
+            pairs = zip(Status, sums[::2], sums[1::2], strict=True)
+            return [StatusSum(status, orders, amount(units)) for status, orders, units in pairs]
+
+        ((*totals,),) = await self._sums(_ALL_DAYS, currency)
+        by_status = statuses(totals)
+        by_day = [(day, statuses(sums)) for day, *sums in await self._sums(_BY_DAY, currency)]
         return Dashboard(
             currency=currency,
-            total_orders=sum(orders for _, orders, _ in statuses),
-            total_revenue=amount(sum(units for status, _, units in statuses if status is not Status.CANCELLED)),
-            by_status=[StatusSum(status, orders, amount(units)) for status, orders, units in statuses],
-            by_day=[DaySum(day, orders, amount(units)) for day, orders, units in await self._sums(_BY_DAY, currency)],
+            total_orders=_orders(by_status),
+            total_revenue=_revenue(by_status),
+            by_status=by_status,
+            by_day=[
+                DaySum(day, _orders(sums), _revenue(sums), [one for one in sums if one.orders]) for day, sums in by_day
+            ],
             best_customers=[
                 CustomerSum(id, orders, amount(units)) for id, orders, units in await self._sums(_CUSTOMERS, currency)
             ],
@@ -128,6 +135,15 @@ class Answers:
 
     async def _sums(self, statement: sa.Select[Any], currency: str) -> list[Row]:
         return await self._views.rows(statement, currency=currency)
+
+
+def _orders(sums: Sequence[StatusSum]) -> int:
+    return sum(one.orders for one in sums)
+
+
+def _revenue(sums: Sequence[StatusSum]) -> Decimal:
+    """Cancelled orders are left out."""
+    return sum((one.revenue for one in sums if one.status is not Status.CANCELLED), Decimal(0))
 
 
 def _possible(id: str) -> bool:
@@ -246,15 +262,17 @@ def _customer_statements(total: sa.Select[Any], *conditions: sa.ColumnElement[bo
     )
 
 
+def _summed(column: sa.Column[Any]) -> sa.ColumnElement[int]:
+    """The sum of a column, 0 without a row. A sum is a numeric to PostgreSQL."""
+    return sa.cast(sa.func.coalesce(sa.func.sum(column), 0), sa.BigInteger)
+
+
 _table = details.table
 _ORDER = sa.select(_table.c.body, _table.c.version).where(_table.c.key == sa.bindparam("order_id"))
 _OF_CUSTOMER = _table.c.customer_id == sa.bindparam("customer_id")
 _OF_STATUS = _table.c.status == sa.bindparam("status")
 _CUSTOMER = _customer_statements(
-    # A sum is a numeric to PostgreSQL.
-    sa.select(sa.cast(sa.func.coalesce(sa.func.sum(by_customer.c.orders), 0), sa.BigInteger)).where(
-        by_customer.c.customer_id == sa.bindparam("customer_id")
-    ),
+    sa.select(_summed(by_customer.c.orders)).where(by_customer.c.customer_id == sa.bindparam("customer_id")),
     _OF_CUSTOMER,
 )
 _CUSTOMER_STATUS = _customer_statements(
@@ -262,14 +280,13 @@ _CUSTOMER_STATUS = _customer_statements(
 )
 
 
-def _of(table: sa.Table, *columns: sa.Column[Any]) -> sa.Select[Any]:
+def _of(table: sa.Table, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
     return sa.select(*columns).where(table.c.currency == sa.bindparam("currency"))
 
 
-_BY_STATUS = _of(by_status, by_status.c.status, by_status.c.orders, by_status.c.revenue)
-_BY_DAY = (
-    _of(by_day, by_day.c.day, by_day.c.orders, by_day.c.revenue).order_by(by_day.c.day.desc()).limit(DASHBOARD_DAYS)
-)
+_STATUSES = [by_day.c[name] for names in OF_STATUS.values() for name in names]
+_ALL_DAYS = _of(by_day, *map(_summed, _STATUSES))
+_BY_DAY = _of(by_day, by_day.c.day, *_STATUSES).order_by(by_day.c.day.desc()).limit(DASHBOARD_DAYS)
 _CUSTOMERS = (
     _of(by_customer, by_customer.c.customer_id, by_customer.c.orders, by_customer.c.revenue)
     .order_by(by_customer.c.revenue.desc(), by_customer.c.customer_id)

@@ -90,11 +90,15 @@ class StatusSum(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class DaySum(msgspec.Struct, frozen=True, rename="camel"):
-    """The orders created on a day (UTC), and the amount of those that were not cancelled."""
+    """The orders created on a day (UTC), and the amount of those that were not cancelled.
+
+    `byStatus` has the statuses that they have now, and no others.
+    """
 
     day: str
     orders: int
     revenue: Decimal
+    by_status: list[StatusSum]
 
 
 class CustomerSum(msgspec.Struct, frozen=True, rename="camel"):

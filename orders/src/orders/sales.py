@@ -1,7 +1,9 @@
-"""The view of what is sold: counts and revenue by status, day, customer and product, kept as running sums.
+"""The view of what is sold: counts and revenue by day and status, by customer and by product, kept as running sums.
 
 A change of status must move an order's amount from one sum to another, so the projection remembers the amount of each
 order in a table of its own. Amounts are in minor units. Revenue leaves out cancelled orders, except by status.
+
+A day is one row with columns for each status: an event changes one row of it, whatever it moves from where to where.
 """
 
 from __future__ import annotations
@@ -37,8 +39,10 @@ def _number(name: str) -> sa.Column[int]:
 
 
 sold_orders = _table("sales_order", _key("order_id"), sa.Column("sale", sa.LargeBinary, nullable=False))
-by_status = _table("sales_by_status", _key("currency"), _key("status"), _number("orders"), _number("revenue"))
-by_day = _table("sales_by_day", _key("currency"), _key("day"), _number("orders"), _number("revenue"))
+OF_STATUS: Mapping[Status, tuple[str, str]] = {status: (f"{status}_orders", f"{status}_revenue") for status in Status}
+"""The columns of a day that hold its orders of a status, and their revenue."""
+_NOTHING = dict.fromkeys((name for names in OF_STATUS.values() for name in names), 0)
+by_day = _table("sales_by_day", _key("currency"), _key("day"), *map(_number, _NOTHING))
 by_customer = _table("sales_by_customer", _key("customer_id"), _key("currency"), _number("orders"), _number("revenue"))
 by_product = _table(
     "sales_by_product",
@@ -74,7 +78,8 @@ _STORED = sa.select(sold_orders.c.order_id, sold_orders.c.sale)
 _LOAD_ONE = _STORED.where(sold_orders.c.order_id == sa.bindparam("order_id"))
 _LOAD_MANY = _STORED.where(one_of(sold_orders.c.order_id, "order_ids"))
 _SAVE = upsert(sold_orders)
-_ADD = {table: upsert(table, adding=("orders", "revenue")) for table in (by_status, by_day, by_customer)}
+_ADD_DAY = upsert(by_day, adding=[*_NOTHING])
+_ADD_CUSTOMER = upsert(by_customer, adding=("orders", "revenue"))
 _ADD_NAMED = upsert(by_product, adding=("quantity", "revenue"))
 _ADD_UNNAMED = upsert(by_product, adding=("quantity", "revenue"), keeping=("name",))
 
@@ -83,7 +88,8 @@ class Sales(SqlProjection[OrderEvent]):
     """Keeps the sums, with one upsert for each row that a batch of events touches."""
 
     name = "sales"
-    tables: ClassVar[Sequence[sa.Table]] = (sold_orders, by_status, by_day, by_customer, by_product)
+    version = 2
+    tables: ClassVar[Sequence[sa.Table]] = (sold_orders, by_day, by_customer, by_product)
 
     def apply(self, events: Sequence[Recorded[OrderEvent]], /) -> Generator[Step, list[Row], None]:
         """See SqlProjection.apply."""
@@ -121,50 +127,49 @@ def _load(events: Sequence[Recorded[OrderEvent]]) -> Generator[Step, list[Row], 
 
 
 class _Sums:
-    """What a batch of events adds to the sums, by table and key."""
+    """What a batch of events adds to the sums: the rows of the upserts, by their keys."""
 
     def __init__(self) -> None:
-        self._added: dict[sa.Table, dict[tuple[str, str], list[int]]] = {table: {} for table in (*_ADD, by_product)}
-        self._names: dict[tuple[str, str], str] = {}
+        self._days: dict[tuple[str, str], dict[str, Any]] = {}
+        self._customers: dict[tuple[str, str], dict[str, Any]] = {}
+        self._products: dict[tuple[str, str], dict[str, Any]] = {}
 
     def count(self, sale: Sale, *, orders: int, sign: int) -> None:
-        """Add so many orders, and the sale's revenue with this sign, to its day, customer and products."""
-        revenue = sign * sale.total
-        self._add(by_day, (sale.currency, sale.day), orders, revenue)
-        self._add(by_customer, (sale.currency, sale.customer_id), orders, revenue)
+        """Add so many orders, and the sale's revenue with this sign, to its customer and products."""
+        key = sale.currency, sale.customer_id
+        row = self._customers.get(key)
+        if row is None:
+            row = self._customers[key] = {"currency": key[0], "customer_id": key[1], "orders": 0, "revenue": 0}
+        row["orders"] += orders
+        row["revenue"] += sign * sale.total
         for product_id, name, quantity, revenue in sale.products:
-            self._add(by_product, (sale.currency, product_id), sign * quantity, sign * revenue)
+            key = sale.currency, product_id
+            row = self._products.get(key)
+            if row is None:
+                named = {"currency": key[0], "product_id": product_id, "name": None}
+                row = self._products[key] = {**named, "quantity": 0, "revenue": 0}
+            row["quantity"] += sign * quantity
+            row["revenue"] += sign * revenue
             if name and sign > 0:  # a product has the name of its last order, not of one called off later
-                self._names[sale.currency, product_id] = name
+                row["name"] = name
 
     def count_status(self, sale: Sale, *, sign: int) -> None:
-        """Add the sale to, or take it from, the sums of its status."""
-        self._add(by_status, (sale.currency, sale.status), sign, sign * sale.total)
-
-    def _add(self, table: sa.Table, key: tuple[str, str], count: int, revenue: int) -> None:
-        sums = self._added[table].get(key)
-        if sums is None:
-            self._added[table][key] = [count, revenue]
-        else:
-            sums[0] += count
-            sums[1] += revenue
+        """Add the sale to, or take it from, what its day has of its status."""
+        key = sale.currency, sale.day
+        row = self._days.get(key)
+        if row is None:
+            row = self._days[key] = {"currency": key[0], "day": key[1], **_NOTHING}
+        orders, revenue = OF_STATUS[sale.status]
+        row[orders] += sign
+        row[revenue] += sign * sale.total
 
     def steps(self) -> Generator[Step, list[Row], None]:
         """The upserts."""
-        for table, statement in _ADD.items():
-            key = next(column.name for column in table.primary_key if column.name != "currency")
-            rows = [
-                {"currency": currency, key: of, "orders": orders, "revenue": revenue}
-                for (currency, of), (orders, revenue) in self._added[table].items()
-            ]
-            if rows:
-                yield Step(statement, rows)
-        named: list[Mapping[str, object]] = []
-        unnamed: list[Mapping[str, object]] = []
-        for (currency, product_id), (quantity, revenue) in self._added[by_product].items():
-            name = self._names.get((currency, product_id))
-            row = {"currency": currency, "product_id": product_id, "quantity": quantity, "revenue": revenue}
-            (unnamed if name is None else named).append({**row, "name": name or UNKNOWN_PRODUCT})
+        yield Step(_ADD_DAY, [*self._days.values()])
+        if self._customers:
+            yield Step(_ADD_CUSTOMER, [*self._customers.values()])
+        named = [row for row in self._products.values() if row["name"]]
+        unnamed = [{**row, "name": UNKNOWN_PRODUCT} for row in self._products.values() if not row["name"]]
         if named:
             yield Step(_ADD_NAMED, named)
         if unnamed:

@@ -147,11 +147,10 @@ class Desk:
             visitor,
             "dashboard.html",
             sums=sums,
-            orders=plots.by_day({one.day: Decimal(one.orders) for one in sums.by_day}),
-            revenue=plots.by_day({one.day: one.revenue for one in sums.by_day}),
+            orders=plots.orders(sums.by_day),
+            revenue=plots.revenue(sums.by_day),
             order_shares=plots.shares([Decimal(one.orders) for one in sums.by_status]),
             revenue_shares=plots.shares([one.revenue for one in sums.by_status]),
-            box=(plots.WIDTH, plots.HEIGHT),
             position=position,
         )
 
