@@ -93,6 +93,12 @@ async def test_the_page_shows_every_operation_in_a_browser(server: Server, windo
     await window.page.wait_for_selector("[data-path]")
     shown = html.unescape(await window.page.content())
 
+    tags = {
+        tag for methods in described["paths"].values() for operation in methods.values() for tag in operation["tags"]
+    }
+    assert tags == {"orders", "customers", "dashboard", "projections", "console"}
+    for tag in tags:
+        assert f'data-tag="{tag}"' in shown
     for path, methods in described["paths"].items():
         assert f'data-path="{path}"' in shown.replace("\u200b", "")
         for operation in methods.values():

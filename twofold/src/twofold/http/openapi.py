@@ -119,6 +119,7 @@ def _described(operation: Operation, schemas: Mapping[str, JsonSchema]) -> dict[
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
+        "tags": [operation.path.split("/")[1]],  # what pages list operations by
         "parameters": [parameter.described() for parameter in operation.parameters],
         "responses": {
             str(status): _answer(status, "application/json", schemas[str(kind)] if kind else None)
