@@ -336,6 +336,20 @@ async def test_a_log_that_holds_an_unknown_event_stops_the_start_with_its_name(s
         await started(store)
 
 
+async def test_a_query_of_a_view_that_is_not_on_the_list_says_so(store: Store) -> None:
+    query = sa.select(TableView(OpenOrders(), source).table.c.key)
+    with pytest.raises(ValueError, match="no view that Views was given has a table 'open_orders'"):
+        await Views(store, []).rows(query)
+
+
+def test_an_index_is_of_columns_that_are_there() -> None:
+    class Misspelt(OpenOrders):
+        indexes: ClassVar = (("custmer", "row"), ("row",))
+
+    with pytest.raises(ValueError, match="an index of open_orders names what is no column of it: custmer"):
+        TableView(Misspelt(), source)
+
+
 async def test_two_views_share_neither_a_name_nor_a_table(store: Store) -> None:
     class OtherCounts(Counts):
         name = "other_counts"

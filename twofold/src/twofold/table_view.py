@@ -78,6 +78,8 @@ class TableView(Generic[E, V]):
             schema=SCHEMA,
         )
         for number, names in enumerate(projection.indexes):
+            if unknown := [name for name in names if name not in table.c]:
+                raise ValueError(f"an index of {projection.name} names what is no column of it: {', '.join(unknown)}")
             sa.Index(f"{projection.name}_{number}", *(table.c[name] for name in names))
         self.tables = (table,)
         self.searched = (table,) if projection.searchable else ()

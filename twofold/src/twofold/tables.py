@@ -80,7 +80,10 @@ class Generation:
         self._kept: OrderedDict[ClauseElement, Statement] = OrderedDict()
 
     def physical(self, name: str) -> str:
-        """The physical name of a table."""
+        """The physical name of a table. Raises ValueError for one of a view that is not on the list of views."""
+        if name not in self._suffixes:
+            known = ", ".join(sorted(self._suffixes)) or "none"
+            raise ValueError(f"no view that Views was given has a table {name!r}; their tables are: {known}")
         return _fitting(name + self._suffixes[name])
 
     def statement(self, clause: ClauseElement) -> Statement:
