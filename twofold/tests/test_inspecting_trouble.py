@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import pytest
@@ -18,6 +18,7 @@ from twofold.inspecting.exporting import export
 from twofold.inspecting.finding import find
 from twofold.inspecting.history import history, state_at
 from twofold.inspecting.inspection import Inspection
+from twofold.inspecting.personal import MASK
 from twofold.inspecting.rows import rows
 from twofold.inspecting.streams import recent
 from twofold.inspecting.values import value_of
@@ -144,3 +145,67 @@ async def test_an_event_that_is_nested_too_deep_is_shown_as_text(depth: int) -> 
         for (shown,) in ((await history(inspection, "cave-1")).events, (await recent(inspection)).events):
             assert (shown.trouble is None) == (depth <= 100)
             assert isinstance(shown.data, str) == (depth > 100)
+
+
+Name = Annotated[str, msgspec.Meta(extra={"personal": True})]
+
+
+class Person(msgspec.Struct, frozen=True):
+    age: int
+    name: Name
+
+
+class Listed(msgspec.Struct, frozen=True, array_like=True):
+    age: int
+    name: Name
+
+
+class Tagged(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    age: int
+    name: Name
+
+
+class Paired(NamedTuple):
+    age: int
+    name: Name
+
+
+class Known(msgspec.Struct, frozen=True):
+    age: int
+    anything: Any
+    bare: list[Any]
+    people: tuple[Paired, ...]
+    owner: tuple[int, Name]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (Listed(7, "Ada"), [7, MASK]),
+        (Tagged(7, "Ada"), ["Tagged", 7, MASK]),
+        (Paired(7, "Ada"), [7, MASK]),
+        ([Person(7, "Ada")], [MASK]),
+        ({"ada": Person(7, "Ada")}, {"ada": MASK}),
+        (frozenset({Person(7, "Ada")}), [MASK]),
+        (
+            Known(7, Person(7, "Ada"), [Paired(7, "Ada")], (Paired(7, "Ada"),), (7, "Ada")),
+            {"age": 7, "anything": MASK, "bare": [MASK], "people": [[7, MASK]], "owner": [7, MASK]},
+        ),
+        (Person(7, "Ada"), {"age": 7, "name": MASK}),
+    ],
+)
+async def test_what_is_personal_is_masked_in_a_state_of_any_kind(value: object, shown: object) -> None:
+    def become(_state: object, _event: Moved) -> object:
+        return value
+
+    deciding = Category[object, object, Moved]("game", Decider(nothing, become, None), codec, id_of)
+    async with MemoryStore() as store:
+        await played(store, "1,2")
+        masked = Inspection(store, Model("chess", [Deciding(deciding, [])]), personal=False)
+        assert (await state_at(masked, "game-1")).state == shown
+        answers = [await explain(masked, "game-1"), await difference(masked, "game-1", 0, 1)]
+        assert "Ada" not in msgspec.json.encode(answers).decode()
+
+
+def nothing(_command: object, _state: object) -> Sequence[Moved]:
+    return []

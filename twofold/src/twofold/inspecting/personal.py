@@ -39,17 +39,24 @@ def _masked(value: Any, kind: inspect.Type) -> Any:
     match kind:
         case inspect.Metadata():
             return MASK if is_personal(kind) and value is not None else _masked(value, kind.type)
+        case inspect.AnyType() | inspect.CustomType() | inspect.RawType():  # nobody says what may be in it
+            return None if value is None else MASK
         case inspect.StructType() | inspect.DataclassType() | inspect.TypedDictType() if isinstance(value, dict):
             kinds = {field.encode_name: field.type for field in kind.fields}
             members = cast("dict[str, Any]", value)
             return {name: _masked(member, kinds[name]) if name in kinds else member for name, member in members.items()}
+        case inspect.StructType() | inspect.NamedTupleType() if isinstance(value, list | tuple):
+            items = cast("Sequence[Any]", value)
+            tags = 1 if isinstance(kind, inspect.StructType) and kind.tag is not None else 0
+            rest = zip(items[tags:], kind.fields, strict=False)
+            return [*items[:tags], *(_masked(item, field.type) for item, field in rest)]
         case inspect.DictType(value_type=inner) if isinstance(value, dict):
             members = cast("dict[str, Any]", value)
             return {name: _masked(member, inner) for name, member in members.items()}
-        case inspect.TupleType(item_types=kinds) if isinstance(value, list):
+        case inspect.TupleType(item_types=kinds) if isinstance(value, list | tuple):
             items = cast("Sequence[Any]", value)
             return [_masked(item, inner) for item, inner in zip(items, kinds, strict=False)]
-        case inspect.CollectionType(item_type=inner) if isinstance(value, list):
+        case inspect.CollectionType(item_type=inner) if isinstance(value, list | tuple):
             return [_masked(item, inner) for item in cast("Sequence[Any]", value)]
         case inspect.UnionType(types=kinds):
             for each in kinds:
