@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import ClassVar
 
 import pytest
@@ -196,6 +197,33 @@ async def test_a_long_sequence_is_drained_without_holding_up_the_others(
         assert len(await hands.summary()) == left
         assert await hands.position() == await store.head()
     await hands.check()
+
+
+async def test_a_long_sequence_makes_no_transaction_longer(store: Store) -> None:
+    """Each one asks which sequences are parked, and all appends of a SQLite store wait for it."""
+    hands = await led_by_hand(store, ledgers(Trouble(set())))
+    claims, insert = Claims(store.dialect), sa.insert(letters.parked)
+    columns: dict[str, object] = {column.name: sa.bindparam(column.name) for column in letters.parked.c}
+    letter = Letter(hands.name, "b", 0, 0, 0, BEHIND, 0, None, None, 0, None)
+
+    async def park(sequence: str, first: int, count: int) -> None:
+        rows = [letter._replace(sequence=sequence, position=first + n)._asdict() for n in range(count)]
+        await store.work(lambda: claims.run(insert.values(columns), *rows))
+
+    async def seconds() -> float:
+        """What a fold of nothing takes, at its best."""
+        times: list[float] = []
+        for _ in range(10):
+            began = perf_counter()
+            await store.work(lambda: hands.parked.fold(hands.subscriber, 0, [], {}))
+            times.append(perf_counter() - began)
+        return min(times)
+
+    await park("b", 0, 10)
+    await park("c", 0, 10)
+    few = await seconds()
+    await park("b", 10, 60_000)
+    assert await seconds() < 5 * few + 0.002
 
 
 async def test_a_letter_that_can_no_longer_be_read_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

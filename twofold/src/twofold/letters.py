@@ -60,8 +60,30 @@ _of_sequence = sa.and_(of_part, parked.c.sequence == sa.bindparam("b_sequence"))
 waiting = parked.c.skipped.is_(None)
 _letter = sa.and_(_of_sequence, parked.c.position == sa.bindparam("b_position"))
 
-_SEQUENCES = (
-    sa.select(parked.c.sequence, sa.func.max(sa.case((waiting, 1), else_=0))).where(of_part).group_by(parked.c.sequence)
+# Asked in every transaction: of each sequence a row or two are looked up, however many letters it has. LIMIT keeps
+# PostgreSQL from reading all of them where it has not counted them yet.
+_SEQUENCES = sa.text(
+    """
+    WITH RECURSIVE found (sequence) AS (
+        SELECT (
+            SELECT sequence FROM parked
+            WHERE name = :b_name AND partition = :b_partition ORDER BY sequence LIMIT 1
+        )
+        UNION ALL
+        SELECT (
+            SELECT parked.sequence FROM parked
+            WHERE name = :b_name AND partition = :b_partition AND parked.sequence > found.sequence
+            ORDER BY parked.sequence LIMIT 1
+        )
+        FROM found WHERE found.sequence IS NOT NULL
+    )
+    SELECT found.sequence, (
+        SELECT position FROM parked
+        WHERE name = :b_name AND partition = :b_partition AND parked.sequence = found.sequence AND skipped IS NULL
+        ORDER BY position LIMIT 1
+    ) IS NOT NULL
+    FROM found WHERE found.sequence IS NOT NULL
+    """
 )
 _GIVEN = ("name", "sequence", "position", "partition", "attempts", "error", "trace", "parked_at", "retry_at")
 _INSERT = sa.insert(parked).values({**{name: sa.bindparam(name) for name in _GIVEN}, "skipped": None, "overtaken": 0})

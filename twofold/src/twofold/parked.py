@@ -81,7 +81,7 @@ class Parked(Letters):
 
     async def count(self, name: str) -> tuple[int, int]:
         """How many letters wait, and of how many sequences."""
-        letters, sequences = (await self._store.rows(self._claims.query(COUNT, b_name=name)))[0]
+        letters, sequences = (await self._store.scan(self._claims.query(COUNT, b_name=name)))[0]
         return letters, sequences
 
     async def due(self, name: str, partition: int) -> tuple[list[str], float | None]:
@@ -194,7 +194,7 @@ class Parked(Letters):
 
     async def _left(self, name: str, partition: int, sequence: str) -> int:
         key = {"b_name": name, "b_partition": partition, "b_sequence": sequence}
-        left: int = (await self._store.rows(self._claims.query(_LEFT, **key)))[0][0]
+        left: int = (await self._store.scan(self._claims.query(_LEFT, **key)))[0][0]
         return left
 
     async def skip(self, letter: Letter, reason: str) -> None:
