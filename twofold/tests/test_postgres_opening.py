@@ -18,8 +18,9 @@ from twofold.errors import StoreRefused, StoreUnavailable
 from twofold.messages import Metadata, ids_of
 from twofold.parked import Parked
 from twofold.sql import Fetch
-from twofold.stores.postgres import PostgresStore, schema
+from twofold.stores.postgres import PostgresStore, driver, schema
 from twofold.stores.postgres.driver import Connection
+from twofold.stores.postgres.limits import Limits
 from twofold.stores.postgres.rows import LOOKING_BACK
 from twofold.stores.rows import row_of
 from twofold.testing.contract_adoption import adoptable
@@ -130,6 +131,23 @@ async def test_running_processes_of_the_code_before_go_on_parking(postgres_url: 
             letters = await Parked(store).letters("seen")
     assert [(letter.position, letter.trace) for letter in letters] == [(1, None), (2, None)]
     assert await ask(postgres_url, "select version from twofold_schema") == [(3,)]
+
+
+async def test_a_script_may_take_longer_than_any_other_statement(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log of millions of events is not brought up to date within the time that a statement has."""
+    right = schema.text_of
+
+    def text_of(script: str) -> str:
+        return right(script) + ("; select pg_sleep(2.5)" if script == "schema_2.sql" else "")
+
+    monkeypatch.setattr(schema, "text_of", text_of)
+    monkeypatch.setattr(driver, "SILENCE_SECONDS", 0.0)
+    connection = await Connection.open(postgres_url, Limits(seconds=2.0))
+    await schema.prepare(connection)
+    await connection.close()
+    assert await ask(postgres_url, "select version from twofold_schema") == [(len(schema.SCHEMAS),)]
 
 
 @pytest.mark.parametrize("statement", LOOKING_BACK, ids=LOOKING_BACK._fields)

@@ -29,6 +29,7 @@ asyncpg: Any = import_module("asyncpg")
 CONNECT_SECONDS = 5.0
 LOCK_SECONDS = 5.0  # how long to wait for another process's lock before saying StoreBusy
 SILENCE_SECONDS = 10.0  # how much longer than the server may take we wait for its answer: the line may be dead
+SCRIPT_SECONDS = 86_400.0  # the same for a script that makes tables, or brings them up to date
 
 OLDEST = 140_000  # the server's version as a number
 UNSAFE = {("synchronous_commit", "off"), ("synchronous_commit", "local"), ("fsync", "off"), ("full_page_writes", "off")}
@@ -186,6 +187,11 @@ class Connection:
         elif rows:  # as text: nothing of it is kept, and it may be several statements
             with self._asking():
                 await self._raw.execute(sql, timeout=self._patience)
+
+    async def run_script(self, script: str) -> None:
+        """Run statements that take as long as they are let on the server: a long log is brought up to date once."""
+        with self._asking():
+            await self._raw.execute(script, timeout=SCRIPT_SECONDS)
 
     async def _run_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         with self._asking():

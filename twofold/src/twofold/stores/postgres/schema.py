@@ -34,7 +34,7 @@ async def prepare(connection: Connection, *, create: bool = True) -> Log:
                 await connection.rows(LOCK, (APPLICATION_ID << 32,))
                 for scripts in SCHEMAS[await _version(connection, create=create) :]:
                     for script in scripts:
-                        await connection.run(text_of(script))
+                        await connection.run_script(text_of(script))
                 await connection.run(f"update twofold_schema set version = {len(SCHEMAS)}")  # noqa: S608 - a number
         except StatementFailed as error:
             raise StoreRefused(f"the tables cannot be made: {error}") from error
