@@ -80,6 +80,16 @@ async def test_the_last_append_before_closing_is_told(postgres_url: str, notifie
         await asyncio.wait_for(notified.get(), 3)
 
 
+async def test_so_is_one_straight_after_another(postgres_url: str, notified: asyncio.Queue[int]) -> None:
+    async with PostgresStore(postgres_url) as store:
+        await listening(postgres_url, 2)
+        await asyncio.sleep(0.05)
+        await store.append("order-1", several(1), expected=0)
+        await asyncio.wait_for(notified.get(), 3)
+        await store.append("order-1", several(1), expected=1)
+    await asyncio.wait_for(notified.get(), 3)
+
+
 async def test_nobody_is_told_from_within_the_append(postgres_url: str, notified: asyncio.Queue[int]) -> None:
     """A transaction that has notified holds a lock of the whole database until its commit is on disk."""
     async with PostgresStore(postgres_url) as store:
@@ -143,6 +153,27 @@ async def test_a_connection_that_has_gone_deaf_is_found_out_and_replaced(postgre
         await noticed(0)
         await listening(postgres_url, 1, but=before)
         assert await noticed(1) < bell.POLL_SECONDS / 2, "it listens on the deaf connection still"
+
+
+async def test_an_append_of_our_own_that_is_seen_before_it_is_told_makes_no_connection_deaf(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has committed it, and its answer is still on its way."""
+    right = bell.Bell.ring
+
+    def late(own: bell.Bell, position: int) -> None:
+        asyncio.get_running_loop().call_later(0.02, right, own, position)
+
+    monkeypatch.setattr(bell.Bell, "ring", late)
+    monkeypatch.setattr(bell, "POLL_SECONDS", 0.05)
+    async with PostgresStore(postgres_url) as store:
+        before = await listening(postgres_url, 1)
+        waiting = asyncio.create_task(store.wait_appended(after=1000))
+        for version in range(40):
+            await store.append("order-1", several(1), expected=version)
+            await asyncio.sleep(0.01)
+        assert await listening(postgres_url, 1) == before
+        waiting.cancel()
 
 
 async def test_waits_end_with_the_store_even_where_they_are_only_beginning(postgres_url: str) -> None:

@@ -150,17 +150,22 @@ class Bell:
                 await asyncio.sleep(DEAF_SECONDS)
                 self._news.set()
                 continue
-            if not heard and head > self._latest and self._connection is not None:
-                self._lost.set()  # nobody told us: the connection seems to be deaf, so have another
+            untold = not heard and head > self._latest and self._connection is not None
             self._tell(head)
+            told = self._told
+            if untold:  # the connection seems to be deaf, so have another; unless the news is only just coming
+                await asyncio.sleep(DEAF_SECONDS)
+                if told == self._told and not self._news.is_set():
+                    self._lost.set()
 
     async def _send(self) -> None:
-        while not self._ending:
+        while True:
             await self._send_now.wait()
             self._send_now.clear()
             if self._unsent and self._connection is not None:
                 self._unsent = False
                 with suppress(TwofoldError):  # others will see it by polling
                     await self._connection.rows("select pg_notify($1, '')", (self._channel,))
-            if not self._ending:
-                await asyncio.sleep(NOTIFY_SECONDS)
+            if self._ending:
+                return
+            await asyncio.sleep(NOTIFY_SECONDS)
