@@ -44,10 +44,12 @@ from twofold.parked import Parked
 from twofold.rebuild import abandon, build, drop, promote, rebuild
 from twofold.store import Progress
 from twofold.subscription import Subscription
+from twofold.testing.contract_base import several
 from twofold.verify import ViewMissing, compare
 
 LIFECYCLES = pytest.mark.parametrize("lifecycle", [INLINE, SUBSCRIBED])
 EVENTS = 400
+PASSED = 50  # events of others, several pages of them
 
 
 @pytest.fixture(autouse=True)
@@ -236,6 +238,24 @@ async def test_who_builds_is_told_that_the_build_is_gone(store: Store, lifecycle
             await build(views, "balances", report)
         assert await abandoned[0]
         await assert_right(views)
+
+
+async def test_nothing_is_left_of_a_build_that_goes_while_it_passes_events_of_others(store: Store) -> None:
+    """They touch none of its tables, so it would not notice that these are gone."""
+    async with kept(store, "inline") as views:
+        for number in range(4):
+            await store.append(f"other-{number}", several(PASSED), expected=0)
+        await fill(store, EVENTS)
+        going: list[asyncio.Task[bool]] = []
+
+        def report(_progress: Progress) -> None:
+            if not going:
+                going.append(asyncio.create_task(abandon(views, "balances")))
+
+        with pytest.raises(RebuildOvertaken):
+            await build(views, "balances", report)
+        assert await going[0]
+        assert not await Build(views, views.view("balances")).exists()
 
 
 async def test_a_paused_view_stays_paused_where_it_is_promoted(store: Store) -> None:

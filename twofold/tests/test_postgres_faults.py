@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 
 import pytest
 
-from postgres_others import ask, connected, open_transaction
+from postgres_others import ask, connected, open_transaction, until
 from tcp_proxy import ANSWER, REQUEST, proxy_to
 from twofold.errors import Conflict, OutcomeUnknown, StatementFailed, StoreBusy, StoreUnavailable
 from twofold.events import NewEvent, Receipt
@@ -319,6 +320,36 @@ async def test_what_somebody_keeps_locked_is_busy_and_no_more(
             assert len(await whole(store)) == 1
         await store.append("order-1", several(1), expected=0)
         assert await view.positions(store) == [1, 2]
+
+
+async def test_a_checkpoint_that_goes_while_it_is_waited_for_is_made_anew(postgres_url: str) -> None:
+    """Who held it was promoting the build: it gave the checkpoint to the view."""
+    async with PostgresStore(postgres_url) as store:
+        view = await seen_by(store)
+
+        def begun(position: int | None) -> Work[int | None]:
+            yield from view.create()
+            return 7 if position is None else 8
+
+        calls: Sequence[Callable[[], Coroutine[None, None, None]]] = (
+            partial(store.reset, "seen", view.create),
+            partial(store.replace_checkpoint, "seen", begun),
+        )
+        for begin in calls:
+            async with connected(postgres_url) as other:
+                await other.run("begin")
+                await other.rows("select 1 from checkpoint for update")
+                beginning = asyncio.create_task(begin())
+                await until(partial(somebody_waits, postgres_url))
+                await other.run("delete from checkpoint")
+                await other.run("commit")
+            await asyncio.wait_for(beginning, 5)
+            assert await store.checkpoint("seen") in (0, 7)
+
+
+async def somebody_waits(url: str) -> bool:
+    waiting = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    return bool(await ask(url, waiting))
 
 
 async def test_a_process_that_stops_in_the_middle_of_an_append_is_cut_off(postgres_url: str) -> None:

@@ -267,7 +267,7 @@ async def test_a_damaged_event_is_found_when_it_is_read(tmp_path: Path, change: 
             assert (caught.value.stream, caught.value.version) == ("order-1", 2)
         assert [recorded.version async for recorded in store.read("order-1", after=2)] == [3]
         view = Seen(store)
-        await store.work(view.create)
+        await store.reset("seen", view.create)
         with pytest.raises(EventCorrupt):
             await store.advance("seen", view.fold, limit=10)
         assert await view.positions(store) == []

@@ -37,6 +37,7 @@ from small_orders import (
     OpenOrders,
     OrderEvent,
     bought,
+    counts,
     event_counts,
     open_orders,
     order_histories,
@@ -263,6 +264,19 @@ async def test_a_view_that_is_new_to_a_log_catches_up_at_start(store: Store, mon
         Progress(8, 10),
         Progress(10, 10),
     ]
+
+
+async def test_a_view_that_another_process_takes_over_while_it_catches_up_is_not_folded_twice(store: Store) -> None:
+    """Two processes start at once, and do not agree on its lifecycle."""
+    mine, theirs = Views(store, [event_counts()]), Views(store, subscribed=[event_counts()])
+    await mine.start()
+    for number in range(3):
+        await append(store, f"order-{number}", Opened("ALFKI"))
+    await theirs.start()
+    with pytest.raises(ProjectionFailed, match="no checkpoint"):
+        await mine.catch_up("event_counts_v1", event_counts().fold(mine.current), silent)
+    assert await store.checkpoint("event_counts_v1") is None
+    assert await mine.scan(sa.select(counts.c.event, counts.c.number)) == [("Opened", 3)]
 
 
 async def test_starting_again_folds_nothing_again(store: Store) -> None:

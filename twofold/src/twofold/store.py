@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from twofold.errors import IdempotencyKeyReused, RequestRefused
+from twofold.errors import IdempotencyKeyReused, ProjectionFailed, RequestRefused
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.looking_back import InspectionStore
 from twofold.messages import Idempotency, Metadata
@@ -71,6 +71,11 @@ def check_append(stream: str, events: Sequence[NewEvent], idempotency: Idempoten
     check_names(*names)
     if texts:
         check_texts(*texts)
+
+
+def without_checkpoint(name: str) -> ProjectionFailed:
+    """What to raise of a fold without a checkpoint: its tables are another's by now, or never were."""
+    return ProjectionFailed(name, "it has no checkpoint here")
 
 
 class EventStore(Protocol):
@@ -277,7 +282,10 @@ class ViewStore(Protocol):
         ...
 
     async def advance(self, name: str, fold: Fold, *, limit: int) -> Progress:
-        """Fold the next `limit` events after the checkpoint, in one transaction with it; none if it is below 0."""
+        """Fold the next `limit` events after the checkpoint, in one transaction with it; none if it is below 0.
+
+        Raises ProjectionFailed if there is no checkpoint, as an append does with `attach`, or if the fold raises.
+        """
         ...
 
     async def reset(self, name: str, work: Callable[[], Work[None]], *, only_new: bool = False) -> None:
@@ -300,6 +308,7 @@ class ViewStore(Protocol):
         """Fold the next `limit` events; if that reaches the head, run `swap` and give the checkpoint to the name `to`.
 
         All in one transaction. The answer says whether the head was reached; if not, nothing is swapped yet.
+        Raises what `advance` raises.
         """
         ...
 

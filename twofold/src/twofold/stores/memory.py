@@ -16,13 +16,23 @@ from typing import Self, TypeVar
 from uuid import UUID
 
 from twofold.adoption import answers, check_events, check_fit
-from twofold.errors import Conflict, EventIdTaken, IdempotencyKeyReused, ProjectionFailed, StoreClosed, StoreRefused
+from twofold.errors import Conflict, EventIdTaken, IdempotencyKeyReused, StoreClosed, StoreRefused
 from twofold.events import NewEvent, Receipt, Recorded, microseconds
 from twofold.looking_back import LOOKED_AT, StreamHead, StreamPage, first_half
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
 from twofold.statistics import AppendStatistics
-from twofold.store import LARGEST, Moment, Progress, Remembered, Snapshot, bounded, check_append, check_names
+from twofold.store import (
+    LARGEST,
+    Moment,
+    Progress,
+    Remembered,
+    Snapshot,
+    bounded,
+    check_append,
+    check_names,
+    without_checkpoint,
+)
 from twofold.stores.reading import PagedReading
 from twofold.stores.rows import recorded_of
 from twofold.stores.sqlite.driver import Connection, drive, drive_fold, translated
@@ -316,7 +326,7 @@ class MemoryStore(PagedReading):
         with translated(), connection.transaction():  # one for all
             for name, fold in self._folds.items():
                 if name not in self._checkpoints:
-                    raise ProjectionFailed(name, "it has no checkpoint here")
+                    raise without_checkpoint(name)
                 drive_fold(connection, name, fold, [*self._next(self._checkpoints[name]), *added])
         self._checkpoints.update(dict.fromkeys(self._folds, added[-1].position))
 
@@ -332,7 +342,9 @@ class MemoryStore(PagedReading):
 
     def _missed(self, name: str, limit: int) -> tuple[list[Recorded[bytes]], int]:
         """The next events after a fold's checkpoint, and the position that they bring it to."""
-        reached = self._checkpoints.get(name, 0)
+        if name not in self._checkpoints:
+            raise without_checkpoint(name)
+        reached = self._checkpoints[name]
         events = self._next(reached, bounded(limit))
         return events, events[-1].position if events else reached
 

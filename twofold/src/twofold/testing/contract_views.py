@@ -140,7 +140,7 @@ class ViewsContract(ContractBase):
 
     async def test_each_event_is_folded_once_in_order_under_many_appends(self, store: Store) -> None:
         attached, advanced = await seen_by(store, "attached"), Seen(store, "advanced")
-        await store.work(advanced.create)
+        await store.reset("advanced", advanced.create)
 
         async def append(number: int) -> None:
             await store.append(f"order-{number % 7}", several(1 + number % 3), expected=None)

@@ -22,8 +22,7 @@ class WorkContract(ContractBase):
 
     async def test_a_fold_advances_step_by_step(self, store: Store) -> None:
         view = Seen(store)
-        await store.work(view.create)
-        assert await store.checkpoint("seen") is None
+        await store.reset("seen", view.create)
         await store.append("order-1", several(5), expected=0)
         positions = [recorded.position for recorded in await whole(store)]
         for step in (2, 4, 5, 5):
@@ -32,9 +31,22 @@ class WorkContract(ContractBase):
             assert await store.checkpoint("seen") == positions[step - 1]
             assert await view.positions(store) == positions[:step]
 
-    async def test_no_limit_of_a_step_is_too_low_or_too_high(self, store: Store) -> None:
+    async def test_a_fold_without_a_checkpoint_does_not_advance(self, store: Store) -> None:
+        """It would fold the whole log once more into tables that are there, or that are another's by now."""
         view = Seen(store)
         await store.work(view.create)
+        await store.append("order-1", several(3), expected=0)
+        for limit in (0, 2):
+            with pytest.raises(ProjectionFailed, match="no checkpoint"):
+                await store.advance("seen", view.fold, limit=limit)
+            with pytest.raises(ProjectionFailed, match="no checkpoint"):
+                await store.promote("seen", view.fold, to="other", swap=view.drop, limit=limit)
+        assert await view.positions(store) == []
+        assert [await store.checkpoint(name) for name in ("seen", "other")] == [None, None]
+
+    async def test_no_limit_of_a_step_is_too_low_or_too_high(self, store: Store) -> None:
+        view = Seen(store)
+        await store.reset("seen", view.create)
         await store.append("order-1", several(3), expected=0)
         positions = [recorded.position for recorded in await whole(store)]
         for limit in (-1, -(2**63) - 1, 0):
@@ -45,7 +57,7 @@ class WorkContract(ContractBase):
 
     async def test_a_fold_that_fails_stays_where_it_was(self, store: Store) -> None:
         view = Seen(store)
-        await store.work(view.create)
+        await store.reset("seen", view.create)
         await store.append("order-1", [happened(), happened(), happened(type="Poison")], expected=0)
         positions = [recorded.position for recorded in await whole(store)]
         await store.advance("seen", view.fold, limit=1)

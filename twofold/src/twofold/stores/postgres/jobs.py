@@ -12,9 +12,9 @@ from twofold.errors import EventIdTaken, IdempotencyKeyReused, ProjectionFailed,
 from twofold.events import Receipt, Recorded, microseconds
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
-from twofold.store import Progress, Remembered
+from twofold.store import Progress, Remembered, without_checkpoint
 from twofold.stores.postgres import rows as sql
-from twofold.stores.postgres.driver import Connection
+from twofold.stores.postgres.driver import Connection, Overtaken
 from twofold.stores.rows import page_of, row_of
 
 T = TypeVar("T")
@@ -70,11 +70,13 @@ async def locked(connection: Connection, *names: str) -> dict[str, int]:
 async def advance(connection: Connection, name: str, fold: Fold, limit: int) -> Progress:
     """Fold the next events after the checkpoint, in a transaction of their own."""
     reached = await _checkpoint(connection, name)
+    if reached is None:
+        raise without_checkpoint(name)
     last = await head(connection)
-    if reached is not None and (reached >= last or not limit):  # to look, and find nothing new, writes nothing
+    if reached >= last or not limit:  # to look, and find nothing new, writes nothing
         return Progress(reached, last)
     async with connection.transaction():
-        reached, _ = await _step(connection, name, fold, limit, await _begun(connection, name))
+        reached, _ = await _step(connection, name, fold, limit, await _reached(connection, name))
         return Progress(reached, await head(connection))
 
 
@@ -87,7 +89,7 @@ async def promote(
     """
     async with connection.transaction():
         await connection.run(SWAP)
-        reached, more = await _step(connection, name, fold, limit, await _begun(connection, name, to))
+        reached, more = await _step(connection, name, fold, limit, await _reached(connection, name, to))
         if more:
             return Progress(reached, await head(connection))
         await drive(connection, swap())
@@ -107,12 +109,11 @@ async def _step(connection: Connection, name: str, fold: Fold, limit: int, reach
     return reached, more
 
 
-async def _begun(connection: Connection, name: str, *others: str) -> int:
-    """The position that the fold has reached, locked as those of the others are; 0 from now on if it never ran."""
+async def _reached(connection: Connection, name: str, *others: str) -> int:
+    """The position that the fold has reached, locked as those of the others are."""
     known = await locked(connection, name, *others)
     if name not in known:
-        await connection.run(sql.NEW_CHECKPOINT, ((name,),))
-        known = await locked(connection, name, *others)
+        raise without_checkpoint(name)
     return known[name]
 
 
@@ -126,9 +127,8 @@ async def reset(connection: Connection, name: str, work: Callable[[], Work[None]
     if only_new and await _checkpoint(connection, name) is not None:
         return
     async with connection.transaction():
-        is_new = await connection.rows(sql.NEW_CHECKPOINT, (name,))  # waits for who makes it at this moment
+        is_new, _ = await _made(connection, name)
         if is_new or not only_new:
-            await locked(connection, name)
             await drive(connection, work())
             await connection.run(sql.SAVE_CHECKPOINTS, (([name], 0),))
 
@@ -139,13 +139,21 @@ async def replace_checkpoint(
     """Put the checkpoint where the work says, with no append in between."""
     async with connection.transaction():
         await connection.rows(sql.LOCK, (lock,))
-        is_new = await connection.rows(sql.NEW_CHECKPOINT, (name,))  # as a row that can be locked
-        reached = (await locked(connection, name))[name]
+        is_new, reached = await _made(connection, name)
         position = await drive(connection, work(None if is_new else reached))
         if position is None:
             await connection.run(sql.DELETE_CHECKPOINT, ((name,),))
         else:
             await connection.run(sql.SAVE_CHECKPOINTS, (([name], position),))
+
+
+async def _made(connection: Connection, name: str) -> tuple[bool, int]:
+    """A checkpoint, locked, made if there was none: whether it was, and its position. Raises Overtaken."""
+    is_new = await connection.rows(sql.NEW_CHECKPOINT, (name,))  # waits for who makes it at this moment
+    known = await locked(connection, name)
+    if name not in known:  # it was there, and who held it has given it to another name
+        raise Overtaken(f"the checkpoint {name} was removed meanwhile")
+    return bool(is_new), known[name]
 
 
 async def adopt(connection: Connection, lock: int, events: Sequence[Recorded[bytes]]) -> None:

@@ -25,6 +25,7 @@ from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fold
 from twofold.statistics import AppendStatistics
+from twofold.store import without_checkpoint
 from twofold.stores.postgres import jobs
 from twofold.stores.postgres import rows as sql
 from twofold.stores.postgres.driver import Connection, Disconnected
@@ -224,7 +225,7 @@ class Writer:
     def _reached(self, known: Mapping[str, int], name: str) -> int:
         """The checkpoint of an attached fold; without one its tables are another's by now, or never were."""
         if name not in known:
-            self._stuck = ProjectionFailed(name, "it has no checkpoint here")
+            self._stuck = without_checkpoint(name)
             raise self._stuck
         return known[name]
 

@@ -9,7 +9,7 @@ from twofold.errors import Conflict, EventIdTaken, IdempotencyKeyReused, Twofold
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fold
-from twofold.store import Progress, Remembered, Snapshot
+from twofold.store import Progress, Remembered, Snapshot, without_checkpoint
 from twofold.stores.rows import page_of, recorded_of, row_of
 from twofold.stores.sqlite.driver import Connection, DuplicateError, drive_fold
 from twofold.stores.sqlite.rows import INSERT, LAST_OF_STREAM, READ_ALL
@@ -151,12 +151,12 @@ def save_snapshot(transaction: Transaction, stream: str, snapshot: Snapshot) -> 
 def advance(transaction: Transaction, name: str, fold: Fold, limit: int) -> Progress:
     """Fold the next events after the checkpoint."""
     connection = transaction.connection
-    known = checkpoint(connection, name)
-    reached = known or 0
+    reached = checkpoint(connection, name)
+    if reached is None:
+        raise without_checkpoint(name)
     events = page_of(connection.rows(READ_ALL, (reached, limit))).whole()
-    if events:
+    if events:  # to look, and find nothing new, writes nothing
         drive_fold(connection, name, fold, events)
         reached = events[-1].position
-    if reached != known:  # to look, and find nothing new, writes nothing
         save_checkpoint(connection, name, reached)
     return Progress(reached, transaction.head)

@@ -30,6 +30,7 @@ from twofold.errors import (
 from twofold.events import Recorded
 from twofold.sql import Fold
 from twofold.statistics import AppendStatistics
+from twofold.store import without_checkpoint
 from twofold.stores.rows import page_of
 from twofold.stores.sqlite.driver import Connection, DriverError, drive_fold, in_doubt, translate
 from twofold.stores.sqlite.rows import READ_ALL
@@ -214,7 +215,7 @@ class Writer:
             reached = self._reached(name)
             missed = appended[0].position - 1 - reached  # what others appended without this fold
             if missed > CATCH_UP:
-                raise _FarBehind
+                raise _FarBehind("a fold has missed too much for one transaction")
             adopted = appended[-1].position - appended[0].position >= len(appended)  # by a job between two appends
             events = appended
             if missed or adopted:  # or fewer than none, where another job of the group has brought the fold further
@@ -246,7 +247,7 @@ class Writer:
         """The checkpoint of an attached fold; without one its tables are another's by now, or never were."""
         reached = checkpoint(self._connection, name)
         if reached is None:
-            self._stuck = ProjectionFailed(name, "it has no checkpoint here")
+            self._stuck = without_checkpoint(name)
             raise self._stuck
         return reached
 
