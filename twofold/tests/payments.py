@@ -133,14 +133,17 @@ async def fill(store: Store, events: int, size: int = 10) -> None:
 
 
 @asynccontextmanager
-async def traffic(store: Store, pause: float = 0.002) -> AsyncGenerator[list[int]]:
-    """Payments that go on inside the block, and none is under way afterwards. Their positions, as they are known."""
+async def traffic(store: Store, pause: float = 0.002, accounts: int = ACCOUNTS) -> AsyncGenerator[list[int]]:
+    """Payments that go on inside the block, and none is under way afterwards. Their positions, as they are known.
+
+    They go to so many accounts, from `a0` on.
+    """
     positions: list[int] = []
     enough = asyncio.Event()
 
     async def go_on() -> None:
         while not enough.is_set():
-            positions.append((await pay(store, len(positions))).position)
+            positions.append((await pay(store, len(positions) % accounts)).position)
             await asyncio.sleep(pause)
 
     going = asyncio.create_task(go_on())

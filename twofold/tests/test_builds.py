@@ -412,7 +412,8 @@ async def test_a_new_version_is_built_compared_promoted_and_the_old_dropped(stor
         await fill(store, EVENTS)
         await settled(old)
         new = views_of(store, lifecycle, balances_in_cents(Trouble(wrong={"a10"})), partitions=2)
-        async with Readers(old, whole=lifecycle == INLINE).looking(), traffic(store):
+        # a10 is left alone: a row that changed meanwhile may be left out of a comparison.
+        async with Readers(old, whole=lifecycle == INLINE).looking(), traffic(store, accounts=10):
             await build(new, "balances", silent)
             with pytest.raises(ViewMissing):
                 await compare(new, "balances", silent)
@@ -421,7 +422,7 @@ async def test_a_new_version_is_built_compared_promoted_and_the_old_dropped(stor
             await build(new, "balances", silent, anew=True)
             assert await compare(new, "balances", silent, version=1) == []
             await promote(new, "balances", silent)
-            async with asyncio.timeout(5), kept(store, lifecycle, balances_in_cents(), partitions=2) as served:
+            async with asyncio.timeout(20), kept(store, lifecycle, balances_in_cents(), partitions=2) as served:
                 assert await rows_of(served) != {}
         await assert_right(old)
         if lifecycle == SUBSCRIBED:
@@ -531,7 +532,7 @@ async def test_a_moment_that_has_begun_to_read_sees_the_same_to_its_end(store: S
             promoting = asyncio.create_task(promote(views, "balances", silent))
             for _ in range(20):
                 assert await moment.scan(query) == before
-                async with asyncio.timeout(1):  # others do not wait for it
+                async with asyncio.timeout(20):  # others do not wait for it: that would be for ever
                     assert await views.rows(Readers(views).look) == before
                 await asyncio.sleep(0.05)
         await promoting
