@@ -350,6 +350,43 @@ def test_a_head_that_is_no_head_is_refused(server: Server, request_: bytes, stat
     assert response.status_code == status
 
 
+FAR = "9" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (f"/projections/order_details/parked/{FAR}", 404),
+        ("/console/streams?time=0001-01-01T00:00:00%2B12:00", 400),
+        ("/console/streams?time=9999-12-31T23:59:59-12:00", 400),
+        ("/console/streams?time=2026-01-31T14:00", 200),
+        ("/console/streams?category=%00", 200),
+        ("/console/stream?name=%00", 404),
+        ("/console/stream?name=order-%00&at=3", 404),
+        ("/console/projections/step?name=sales&stream=%00", 200),
+        ("/console/api/streams?category=%00", 400),
+        ("/console/api/stream?name=%00", 400),
+        ("/console/search?q=%00", 200),
+    ],
+    ids=lambda value: str(value)[-40:],
+)
+def test_what_operators_ask_for_is_answered_or_refused(http: httpx.Client, path: str, status: int) -> None:
+    assert http.get(path).status_code == status
+
+
+def test_a_version_beyond_the_last_is_the_last(http: httpx.Client) -> None:
+    order_id = place(http)
+    for version in (2, 101, 20_260_101, 10**17):
+        page = http.get("/console/stream", params={"name": f"order-{order_id}", "at": version})
+        assert page.status_code == 200
+        assert "After version" in page.text
+
+
+@pytest.mark.parametrize("accepted", ["application/openmetrics-text; version=x", "text/plain;version=1.x", ";;;="])
+def test_numbers_are_told_whatever_is_accepted(http: httpx.Client, accepted: str) -> None:
+    assert http.get("/metrics", headers={"Accept": accepted}).status_code == 200
+
+
 def test_a_condition_on_two_lines_is_one_list(http: httpx.Client) -> None:
     order_id = place(http)
     lines = [("If-Match", '"7"'), ("If-Match", '"1"'), *JSON.items()]

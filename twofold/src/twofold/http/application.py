@@ -24,7 +24,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Route(NamedTuple):
     """What answers requests of a method to a path.
 
-    A path may have parameters: `{name}` is a segment, `{name:int}` one of digits, `{name:path}` may have slashes.
+    A path may have parameters: `{name}` is a segment, `{name:int}` one of 19 digits at most,
+    `{name:path}` may have slashes.
     """
 
     method: str
@@ -32,7 +33,7 @@ class Route(NamedTuple):
     handler: Handler
 
 
-_KINDS = {"": "[^/]+", ":int": "[0-9]+", ":path": ".*"}
+_KINDS = {"": "[^/]+", ":int": "[0-9]{1,19}", ":path": ".*"}
 _PARAMETER = re.compile(r"\{(\w+)(:int|:path)?\}")
 _CLASSES = ("", "1xx", "2xx", "3xx", "4xx", "5xx")
 

@@ -114,7 +114,10 @@ PROJECTION_GAUGES = (
 
 def exposed(numbers: Numbers, accept: str) -> tuple[bytes, str]:
     """The numbers in the format that was asked for, and its media type."""
-    encode, media_type = choose_encoder(accept)
+    try:
+        encode, media_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is none, which prometheus-client compares with numbers
+        encode, media_type = choose_encoder("")
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Told(numbers))
     return encode(registry), media_type

@@ -41,6 +41,8 @@ class StateAt(Struct, frozen=True, rename="camel"):
 async def history(inspection: Inspection, stream: str, *, after: int = 0, limit: int = 100) -> History:
     """The events of a stream with versions above `after`. A stream that is not there is at version 0."""
     version = await version_of(inspection.store, stream)
+    if not version:
+        return History(stream, category_of(stream), 0, [], None)
     events: list[ShownEvent] = []
     before: datetime | None = None
     first = max(after - 1, 0)  # the one before the page tells how long it was until its first

@@ -89,7 +89,9 @@ async def read_back_through(
 
 
 async def exists(store: Store, stream: str, version: int) -> bool:
-    """Whether the stream has come to this version."""
+    """Whether the stream has come to this version. One with a NUL in its name has come to none: no store has it."""
+    if "\0" in stream:
+        return False
     try:
         async for _ in store.read(stream, after=version - 1, until=version):
             return True

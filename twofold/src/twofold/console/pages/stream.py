@@ -18,6 +18,7 @@ from twofold.inspecting.changes import difference, explain
 from twofold.inspecting.exporting import export
 from twofold.inspecting.forms import forms
 from twofold.inspecting.history import history, state_at
+from twofold.inspecting.inspection import version_of
 from twofold.inspecting.rows import rows
 from twofold.store import LARGEST
 
@@ -39,13 +40,11 @@ async def show(visit: Visit) -> Response:
     parameters.check()
     if way not in WAYS:
         raise Problem(404, "http", f"There is nothing to show that is called {way[:50]}")
-    after = 0 if at is None else max(0, at - 1) // SHOWN * SHOWN
-    page = await history(visit.inspection, name, after=after, limit=SHOWN)
-    if not page.version:
+    last = await version_of(visit.inspection.store, name)
+    if not last:
         raise Problem(404, "stream-missing", f"There is no stream {shown(name, 200)}")
-    at = page.version if at is None else min(at, page.version)
-    if at > after + SHOWN or (page.events and at < page.events[0].version and at):
-        page = await history(visit.inspection, name, after=max(0, at - 1) // SHOWN * SHOWN, limit=SHOWN)
+    at = last if at is None else min(at, last)
+    page = await history(visit.inspection, name, after=max(0, at - 1) // SHOWN * SHOWN, limit=SHOWN)
     since = max(0, at - 1) if since is None else min(since, page.version)
     chosen = next((event for event in page.events if event.version == at), None)
     return visit.page(

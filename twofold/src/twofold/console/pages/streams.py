@@ -41,9 +41,9 @@ async def show(visit: Visit) -> Response:
 
 
 def read_time(text: str) -> datetime | None:
-    """A time that a form says; without a zone it is UTC."""
+    """A time that a form says, in UTC, which it is without a zone; None if it is none."""
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
