@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -213,12 +214,51 @@ async def test_who_logs_in_comes_to_where_it_wanted_to_go(opened: OrderService, 
 
 
 @pytest.mark.parametrize(
-    "there", ["https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)"]
+    "there",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example",
+        "/\t/evil.example",
+        " //evil.example",
+        "javascript:alert(1)",
+        "//[x",
+        "/a\nSet-Cookie: x=y",
+        "/a\x01b",
+        "/\N{GREEK SMALL LETTER ALPHA}",
+        "/" + "x" * 5_000,
+    ],
 )
 async def test_a_login_leads_nowhere_else(opened: OrderService, users: str, there: str) -> None:
     async with browser(opened, host="192.0.2.1", console_logins=users) as http:
         done = await log_in(http, "eve", next=there)
         assert (done.status_code, done.headers["location"]) == (303, "/console")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/desk/orders/%CE%B1%20%26%3Fb%23c",
+        "/?q=%CE%B1%26b&customer=a%3Fb",
+        "/console/stream?name=order-%CE%B1%26&at=1",
+        "/console/%CE%B1",
+    ],
+)
+async def test_a_login_leads_to_any_page_that_was_asked_for(opened: OrderService, users: str, path: str) -> None:
+    async with browser(opened, host="192.0.2.1", console_logins=users) as http:
+        asked = await http.get(path)
+        if asked.status_code == 303:  # else it needs no login
+            there = html.unescape((await http.get(asked.headers["location"])).text)
+            assert f'value="{path}"' in there
+        done = await log_in(http, "eve", next=path)
+        assert (done.status_code, done.headers["location"]) == (303, path)
+
+
+async def test_a_login_does_without_an_address_that_is_too_long(opened: OrderService, users: str) -> None:
+    async with browser(opened, host="192.0.2.1", console_logins=users) as http:
+        for path in ("/", "/console/search"):
+            asked = await http.get(path, params={"q": "x" * 499})
+            assert (await http.get(asked.headers["location"])).status_code == 200
 
 
 async def test_behind_https_the_session_is_not_sent_in_the_open(opened: OrderService, users: str) -> None:

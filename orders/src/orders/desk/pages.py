@@ -31,7 +31,7 @@ from twofold.errors import IdempotencyKeyReused
 from twofold.http.application import Handler, Route
 from twofold.http.consistency import Consistency
 from twofold.http.exchange import Request, Response
-from twofold.http.html import Site
+from twofold.http.html import Site, address_of
 from twofold.http.problems import Problem
 from twofold.http.requests import Parameters, fingerprint
 from twofold.http.streams import wants_stream
@@ -85,7 +85,7 @@ class Desk:
                 visitor = None if self._everybody else await self._access.permit(request, role)
             except Problem as problem:
                 if problem.status == 401 and request.method == "GET" and not wants_stream(request):
-                    return self._site.redirect(request, f"{LOGIN}?{urlencode({'next': _asked(request)})}")
+                    return self._site.redirect(request, f"{LOGIN}?{urlencode({'next': address_of(request)})}")
                 raise
             return await handler(request, None if self._access.open else visitor)
 
@@ -282,7 +282,3 @@ class Desk:
 def _path(parameters: Mapping[str, str]) -> str:
     given = {name: value for name, value in parameters.items() if value}
     return f"/?{urlencode(given)}" if given else "/"
-
-
-def _asked(request: Request) -> str:
-    return f"{request.path}?{request.query_string.decode('latin-1')}" if request.query_string else request.path

@@ -17,7 +17,7 @@ from twofold.console.visits import PREFIX, Console, Page, Visit
 from twofold.errors import StoreUnavailable, ValidationFailed
 from twofold.http.application import Handler, Route
 from twofold.http.exchange import Request, Response
-from twofold.http.html import Site
+from twofold.http.html import Site, address_of
 from twofold.http.problems import Explain, Problem, problem_of
 from twofold.metrics import Metrics
 from twofold.model import Model
@@ -86,7 +86,7 @@ def _failed(visit: Visit, error: Exception) -> Response:
     problem = error if isinstance(error, Problem) else problem_of(error, visit.console.explain)
     request = visit.request
     if problem.status == 401 and request.method == "GET" and "hx-request" not in request.headers:
-        return visit.leave("/login", next=request.path + _asked(request))
+        return visit.leave("/login", next=address_of(request))
     if problem.status >= 500 and not isinstance(error, Problem):  # the path may name a person: it is not logged
         trace = None if isinstance(error, StoreUnavailable) else error
         log.error("%s failed: %s", request.method, type(error).__name__, exc_info=trace)
@@ -96,7 +96,3 @@ def _failed(visit: Visit, error: Exception) -> Response:
     )
     response.headers.update(problem.headers)
     return response
-
-
-def _asked(request: Request) -> str:
-    return f"?{request.query_string.decode('latin-1')}" if request.query_string else ""

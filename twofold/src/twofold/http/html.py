@@ -26,7 +26,7 @@ from twofold.errors import StoreUnavailable
 from twofold.http.application import Handler, Route
 from twofold.http.exchange import Request, Response
 from twofold.http.problems import Explain, Problem, problem_of
-from twofold.http.requests import read_body
+from twofold.http.requests import LONGEST_PARAMETER, read_body
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -225,6 +225,13 @@ class Site:
 def _with_digest(name: str, content: bytes) -> str:
     stem, _, suffix = name.rpartition(".")
     return f"{stem}-{hashlib.sha256(content).hexdigest()[:12]}.{suffix}"
+
+
+def address_of(request: Request) -> str:
+    """The address of a request below the root, as a link has it; empty where that is longer than a parameter may be."""
+    query = request.query_string.decode("latin-1")
+    address = quote(request.path, errors="replace") + (f"?{query}" if query else "")
+    return address if len(address) <= LONGEST_PARAMETER else ""
 
 
 def read_cookie(request: Request, name: str) -> str:

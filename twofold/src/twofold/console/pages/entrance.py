@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from twofold.console.visits import Page, Visit
 from twofold.errors import Fault, ValidationFailed
 from twofold.http.exchange import Response
 from twofold.http.html import check_same_site
 from twofold.http.problems import Problem
-from twofold.http.requests import Parameters
+from twofold.http.requests import LONGEST_PARAMETER, Parameters
+
+# A path and a query as a link has them. What begins with two slashes, or with what a browser takes for one, is another
+# site; anything but visible ASCII is no header.
+_OURS = re.compile(rf"/(?!/)[!-\[\]-~]{{0,{LONGEST_PARAMETER - 1}}}")
 
 
 def pages() -> Sequence[Page]:
@@ -44,9 +48,8 @@ async def log_in(visit: Visit) -> Response:
         response = visit.page("login.html", problem.status, next=there, refused=problem.error, name=name)
         response.headers.update(problem.headers)
         return response
-    parts = urlsplit(there)
-    ours = parts.path.startswith("/") and not parts.netloc and not there.startswith("//") and "\\" not in there
-    response = Response(status=303, headers={"Location": visit.root + there if ours else visit.url()})
+    leads = visit.root + there if _OURS.fullmatch(there) else visit.url()
+    response = Response(status=303, headers={"Location": leads})
     response.headers["Set-Cookie"] = visit.console.access.session_cookie(visit.request, login, visit.root or "/")
     return response
 
