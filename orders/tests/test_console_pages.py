@@ -341,6 +341,10 @@ async def test_who_does_not_see_payloads_sees_no_personal_field(service: OrderSe
             ):
                 page = await http.get(f"/console{path}")
                 assert ("Secret Street" in page.text) == sees or (sees and page.status_code == 200), (name, path)
+            for text in ("Ann Secret", "ann secret", "secret street", "stre"):  # nor learns it by looking for it
+                for path in (f"/console/search?q={text}", f"/console/api/search?text={text}"):
+                    page = await http.get(path)
+                    assert ("o-1" in page.text + page.headers.get("location", "")) == sees, (name, path)
             headers = {"cookie": f"twofold-session={http.cookies['twofold-session']}"}
             app = application(service, Settings(console_logins=users, console_secret=SECRET))
             async with listening(app, "/console/live/events", headers) as frames:

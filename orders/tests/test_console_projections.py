@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,6 +17,9 @@ from orders.requests import create_order, update_status
 from orders.settings import Lifecycle
 from poison import Poison
 from twofold.console.logins import Role
+from twofold.console.pages.projections import WORKS
+from twofold.errors import ProjectionFailed
+from twofold.overview import State, Status
 
 PATIENCE = 60.0  # seconds: two cores are shared with other tests
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> \u202etxt \x1b[31m {{ 7*7 }} </textarea>'\""
@@ -271,3 +275,54 @@ async def test_who_does_not_see_payloads_does_not_see_errors(
             shown = (await http.get(f"/console{path}")).text
             assert "Secret" not in shown
             assert "Where in the code" not in shown
+
+
+async def test_what_a_failed_projection_says_of_an_event_is_for_who_sees_payloads(
+    subscribed: OrderService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failed(_store: object, _views: object = None, *, personal: bool = True) -> list[Status]:
+        reason = "KeyError: 'Ann Secret'" if personal else "KeyError"
+        return [Status("order_details_v2", State.FAILED, False, 0, 1, 1, 1.0, 0, 0, (), reason)]
+
+    async def stuck() -> None:
+        raise ProjectionFailed("order_details", "KeyError: 'Ann Secret'")
+
+    for module in (
+        "twofold.console.pages.overview",
+        "twofold.console.pages.projections",
+        "twofold.http.projections",
+        "twofold.inspecting.standing",
+    ):
+        monkeypatch.setattr(f"{module}.overview", failed)
+    monkeypatch.setattr(subscribed.store, "check", stuck)
+    users = logins(tmp_path, ann=Role.SEE, bob=Role.PAYLOADS)
+    async with browser(subscribed, console_logins=users) as http:
+        for name, sees in (("ann", False), ("bob", True)):
+            login = {"Authorization": f"Bearer {name}:{name}"}
+            for path in ("/console", "/console/projections", "/projections", "/console/api/overview"):
+                page = await http.get(path, headers=login)
+                assert page.status_code == 200
+                assert "KeyError" in page.text
+                assert ("Ann Secret" in page.text) == sees, (name, path)
+        ready = await http.get("/readyz")
+        assert ready.json()["error"] == "Not ready: the projection order_details failed: KeyError"
+
+
+async def test_how_a_job_failed_is_for_who_sees_payloads(
+    subscribed: OrderService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(*_: object) -> None:
+        raise ProjectionFailed("order_details", "KeyError: 'Ann Secret'")
+
+    monkeypatch.setitem(WORKS, "compare", failing)
+    users = logins(tmp_path, ann=Role.SEE, eve=Role.OPERATE)
+    async with browser(subscribed, console_logins=users) as http:
+        page = await http.get("/console/login")
+        fields = {"csrf": page.cookies["twofold-form"], "name": "eve", "password": "eve"}
+        await http.post("/console/login", data=fields)
+        await act(http, "/projections/compare", {"name": "order_details"})
+        address = "/console/projections/show?name=order_details"
+        for name, sees in (("ann", False), ("eve", True)):
+            page = await http.get(address, headers={"Authorization": f"Bearer {name}:{name}"})
+            assert "ProjectionFailed" in page.text
+            assert ("Ann Secret" in page.text) == sees, name

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -539,6 +539,38 @@ people: Category[Moved, MovedOnce, Moved] = Category(
     Codec({"Moved": Schema(Moved, {1: lambda old: old | {"street": "?"}})}),
     lambda _: "1",
 )
+
+
+def unmoved(_state: MovedOnce, event: Moved) -> MovedOnce:
+    raise LookupError(f"nobody is called {event.name}")
+
+
+def refused(command: Moved, state: MovedOnce) -> list[Moved]:
+    raise LookupError(f"{state.name} is not {command.name}")
+
+
+@pytest.mark.parametrize("personal", [False, True])
+async def test_what_errors_quote_is_for_who_may_see_what_is_personal(personal: bool) -> None:
+    stuck = replace(people, decider=Decider(people.decider.decide, unmoved, MovedOnce()))
+    strict = replace(people, decider=Decider(refused, moved, MovedOnce()))
+    async with MemoryStore() as store:
+        await store.append("person-1", [people.codec.encode(Moved("Ada", "x"), Metadata.new())], expected=0)
+        for category, kind in ((stuck, "LookupError"), (strict, "LookupError")):
+            seen = Inspection(store, Model("People", [Deciding(category, [Moved])]), personal=personal)
+            answers = [
+                await state_at(seen, "person-1"),
+                await explain(seen, "person-1"),
+                await difference(seen, "person-1", 0, 1),
+                await try_command(seen, "Moved", {"name": "Bob", "street": "x"}),
+            ]
+            text = msgspec.json.encode(answers).decode()
+            assert kind in text
+            assert ("Ada" in text) == personal
+        await store.append("person-1", [event("Moved", {"name": 5, "street": "y"}, schema=2)], expected=1)
+        seen = Inspection(store, Model("People", [Deciding(people, [Moved])]), personal=personal)
+        said = msgspec.json.encode([await history(seen, "person-1"), await state_at(seen, "person-1")]).decode()
+        assert "EventUnreadable" in said or personal
+        assert ("Expected" in said) == personal
 
 
 async def test_personal_fields_are_masked_for_who_may_not_see_them() -> None:

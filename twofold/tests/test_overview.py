@@ -86,6 +86,12 @@ async def test_paused_says_why_before_all_else(store: Store) -> None:
     assert await stated(store) == (State.FAILED, "it failed")
 
 
+async def test_of_an_error_only_its_kind_is_told_to_who_may_not_see_events(store: Store) -> None:
+    await released(await led_by_hand(store, VIEW), "KeyError: 'Ann Secret'")
+    (status,) = await overview(store, personal=False)
+    assert (status.state, status.reason) == (State.FAILED, "KeyError")
+
+
 async def test_failed_says_why_the_code_cannot_go_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(letters, "SEQUENCES_LIMIT", 0)
     hands = await led_by_hand(store, ledgers(Trouble({"b"})))

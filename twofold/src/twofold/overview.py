@@ -13,7 +13,7 @@ from twofold.claims import Claims, Held, partition, subscription
 from twofold.errors import EventUnreadable
 from twofold.follower import PAGE
 from twofold.parked import Parked
-from twofold.sequences import ASTRAY, PAST_THE_END
+from twofold.sequences import ASTRAY, PAST_THE_END, kind_of
 from twofold.sql import Fetch
 from twofold.store import Store
 from twofold.subscription import LEASE_SECONDS
@@ -64,8 +64,10 @@ _FURTHEST = "select name, max(position) from subscription_partition group by nam
 _PARTS = sa.select(*partition.c).order_by(partition.c.name, partition.c.partition)
 
 
-async def overview(store: Store, views: Views | None = None) -> list[Status]:
+async def overview(store: Store, views: Views | None = None, *, personal: bool = True) -> list[Status]:
     """All subscriptions of a store, and the inline views of `views`.
+
+    Where what is `personal` is not to be seen, only the kind of an error is told: its text may quote an event.
 
     It costs two small reads, and for each that lags one more: the time of the first event that it has not folded.
     """
@@ -82,6 +84,8 @@ async def overview(store: Store, views: Views | None = None) -> list[Status]:
         own = [held for held in parts if held.name == name]
         position = max(0, min((held.position for held in own), default=0))
         state, reason = _state(name, own, paused, position, head)
+        if state is State.FAILED and not personal:
+            reason = kind_of(reason or "")
         owners = tuple(sorted({held.owner for held in own if held.owner is not None}))
         counts = await letters.count(name)
         found.append(await _status(store, name, state, position, head, letters=counts, owners=owners, reason=reason))

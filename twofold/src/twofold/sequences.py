@@ -12,7 +12,7 @@ from traceback import walk_tb
 from typing import Any, NamedTuple, Protocol, Self
 from zlib import crc32
 
-from twofold.errors import OutcomeUnknown, StoreFailed, StoreUnavailable
+from twofold.errors import OutcomeUnknown, ProjectionFailed, StoreFailed, StoreUnavailable
 from twofold.events import Recorded
 from twofold.sql import Work
 
@@ -117,6 +117,18 @@ def trace_of(error: BaseException) -> str:
             break
         each = cause
     return "\n".join(lines)[:LONGEST_TRACE]
+
+
+def kind_of(described: str) -> str:
+    """The kind of an error that was described: what stands before its text, which may quote an event."""
+    return described.partition(":")[0][:100]
+
+
+def outlined(error: Exception) -> str:
+    """What is wrong, for who may not see what is in events: of a fold that failed, its name and the kind of error."""
+    if isinstance(error, ProjectionFailed):
+        return f"the projection {error.name} failed: {kind_of(error.reason)}"
+    return str(error)
 
 
 def is_poison(error: Exception) -> bool:

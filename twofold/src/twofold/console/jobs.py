@@ -15,6 +15,7 @@ from typing import cast
 from twofold.building import OnProgress
 from twofold.errors import TwofoldError
 from twofold.http.problems import Problem
+from twofold.sequences import describe
 from twofold.store import Progress
 from twofold.verify import Difference
 
@@ -95,11 +96,10 @@ async def _run(job: Job, work: Work) -> None:
     except asyncio.CancelledError:
         job.end("it was ended, as the service stopped", failed=True)
         raise
-    except TwofoldError as error:
-        job.end(str(error), failed=True)
     except Exception as error:
-        log.exception("the %s of %s failed", job.kind, job.view)
-        job.end(f"{type(error).__name__}: {error}", failed=True)
+        if not isinstance(error, TwofoldError):
+            log.exception("the %s of %s failed", job.kind, job.view)
+        job.end(describe(error), failed=True)
     else:
         if job.kind == "compare":
             found = job.differences = cast("list[Difference]", done)

@@ -14,6 +14,7 @@ from twofold.http.answers import encode, json_response
 from twofold.http.application import Route
 from twofold.http.exchange import Request, Response
 from twofold.http.problems import Problem
+from twofold.sequences import outlined
 
 SWAGGER_UI = "swagger-ui-5.35.0"
 
@@ -96,7 +97,10 @@ def _content(name: str) -> bytes:
 
 
 def health(check: Callable[[], Awaitable[None]]) -> list[Route]:
-    """Routes of /livez (the process answers) and /readyz (it can do its work: `check` raises why it cannot)."""
+    """Routes of /livez (the process answers) and /readyz (it can do its work: `check` raises why it cannot).
+
+    Whoever asks need not be known, so they tell nothing of what is in events.
+    """
 
     async def live(_request: Request) -> Response:
         return json_response(b'{"status":"live"}')
@@ -105,7 +109,7 @@ def health(check: Callable[[], Awaitable[None]]) -> list[Route]:
         try:
             await check()
         except TwofoldError as error:
-            raise Problem(503, "not-ready", f"Not ready: {error}", headers={"Retry-After": "1"}) from error
+            raise Problem(503, "not-ready", f"Not ready: {outlined(error)}", headers={"Retry-After": "1"}) from error
         return json_response(b'{"status":"ready"}')
 
     return [Route("GET", "/livez", live), Route("GET", "/readyz", ready)]

@@ -61,10 +61,10 @@ class ProjectionsApi:
 
     async def list(self, request: Request) -> Response:
         """GET /projections."""
-        await self._access.permit_program(request, Role.SEE)
+        visitor = await self._access.permit_program(request, Role.SEE)
         Parameters(request, ()).check()
         names = {identity(view): view.name for view in self._views.all.values()}
-        statuses = await overview(self._store, self._views)
+        statuses = await overview(self._store, self._views, personal=visitor.may(Role.PAYLOADS))
         return json_response(
             encode(Projections([standing(each, names.get(each.name, each.name)) for each in statuses]))
         )

@@ -136,8 +136,8 @@ async def difference(inspection: Inspection, stream: str, from_version: int, to_
     if deciding is None:
         return Difference(stream, from_version, to_version, known=False, changes=[])
     events, trouble = await decoded(inspection, stream, until=max(from_version, to_version))
-    (first, before), _ = fold(deciding, Decoded(events[:from_version], None))
-    (last, after), stopped = fold(deciding, Decoded(events[:to_version], trouble))
+    (first, before), _ = fold(inspection, deciding, Decoded(events[:from_version], None))
+    (last, after), stopped = fold(inspection, deciding, Decoded(events[:to_version], trouble))
     changes = state_changes(inspection, before, after)
     return Difference(stream, first, last, known=True, changes=changes, trouble=stopped)
 
@@ -188,7 +188,7 @@ def _explained(
                     setters = _after(setters, event, state)
             last = state
     except Exception as error:  # the application's own fold: whatever it raises is what is to be shown
-        trouble = f"the fold stops: {type(error).__name__}: {error}"
+        trouble = f"the fold stops: {inspection.told(error)}"
     known = _as_they_were(last) if setters is None else setters
     return [
         ExplainedField(path_text(path), leaf, _set_by(_setter(known, path)))

@@ -102,7 +102,7 @@ def _content(inspection: Inspection, event: Recorded[bytes]) -> tuple[Any, Any, 
         except EventUnknown as error:
             trouble = str(error)
         except EventUnreadable as error:
-            trouble = error.reason
+            trouble = error.reason if inspection.personal else inspection.told(error)
         else:
             schema = codec.table[event.type]
             kind = schema.event if event.schema == schema.version else None

@@ -155,20 +155,25 @@ async def _rows(inspection: Inspection, text: str) -> AsyncIterator[Hit]:
     categories = [each.category for each in model.deciding] if model is not None else []
     for view in views.all.values():
         table = table_of(view)
-        for key in await _keys(views, table, text) if table is not None else ():
+        found = () if table is None else await _keys(views, table, text, personal=inspection.personal)
+        for key in found:
             named = [category.stream(key) for category in categories]
             there = [stream for stream in named if await exists(inspection.store, stream, 1)]
             title, stream = f"{view.name}: {key}", there[0] if there else None
             yield Hit(kind=HitKind.ROW, title=title, view=view.name, key=key, stream=stream)
 
 
-async def _keys(views: Views, view: TableView[Any, Any], text: str) -> list[str]:
-    """The keys of rows that have the text as their key or in a column with an index, or all its words."""
+async def _keys(views: Views, view: TableView[Any, Any], text: str, *, personal: bool) -> list[str]:
+    """The keys of rows that have the text as their key or in a column with an index, or all its words.
+
+    What is in a row is not looked for on behalf of who may not see what is `personal`: to find it is to see it.
+    """
     table = view.table
     led = {indexes[0] for indexes in view.projection.indexes}
     columns = [column.name for column in view.projection.columns if column.type is str and column.name in led]
-    conditions: list[sa.ColumnElement[bool]] = [table.c[name] == text for name in ("key", *columns)]
-    if view.projection.searchable:
+    sought = ("key", *columns) if personal else ("key",)
+    conditions: list[sa.ColumnElement[bool]] = [table.c[name] == text for name in sought]
+    if view.projection.searchable and personal:
         conditions.append(view.matches(text))
     keys: dict[str, None] = {}
     with suppress(StatementFailed):  # no such table: this version of the view was never built

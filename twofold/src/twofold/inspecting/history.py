@@ -63,7 +63,7 @@ async def state_at(inspection: Inspection, stream: str, version: int | None = No
         reached = await version_of(inspection.store, stream)
         return StateAt(stream, reached if version is None else min(version, reached), known=False, state=None)
     events, trouble = await decoded(inspection, stream, until=version)
-    folded, trouble = fold(deciding, Decoded(events, trouble))
+    folded, trouble = fold(inspection, deciding, Decoded(events, trouble))
     return StateAt(stream, folded[0], known=True, state=content_of(inspection, folded[1]), trouble=trouble)
 
 
@@ -72,7 +72,7 @@ def decider_of(inspection: Inspection, stream: str) -> Deciding | None:
     return None if inspection.model is None else inspection.model.decides(stream)
 
 
-def fold(deciding: Deciding, events: Decoded) -> tuple[tuple[int, Any], str | None]:
+def fold(inspection: Inspection, deciding: Deciding, events: Decoded) -> tuple[tuple[int, Any], str | None]:
     """The version and the state that events come to, and why they come no further."""
     decider = deciding.category.decider
     version, state = 0, decider.initial
@@ -80,6 +80,6 @@ def fold(deciding: Deciding, events: Decoded) -> tuple[tuple[int, Any], str | No
         try:
             state = decider.evolve(state, event.data)
         except Exception as error:  # the application's own fold: whatever it raises is what is to be shown
-            return (version, state), f"version {event.version} stops the fold: {type(error).__name__}: {error}"
+            return (version, state), f"version {event.version} stops the fold: {inspection.told(error)}"
         version = event.version
     return (version, state), events.trouble

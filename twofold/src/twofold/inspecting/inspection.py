@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from twofold.codec import Codec
-from twofold.errors import EventCorrupt, EventUnknown, EventUnreadable
+from twofold.errors import EventCorrupt, EventUnknown, EventUnreadable, TwofoldError
 from twofold.events import Recorded
 from twofold.model import Model
 from twofold.store import LARGEST, Store
@@ -25,6 +25,12 @@ class Inspection:
     model: Model | None = None
     views: Views | None = None
     personal: bool = True
+
+    def told(self, error: Exception) -> str:
+        """What is wrong. An error may quote what is personal: where that is masked, only its kind is told."""
+        if self.personal or isinstance(error, EventCorrupt | EventUnknown):  # these have names and numbers only
+            return str(error) if isinstance(error, TwofoldError) else f"{type(error).__name__}: {error}"
+        return type(error).__name__
 
     def codec(self, stream: str) -> Codec[Any] | None:
         """What reads the events of this stream, where that is known."""
@@ -49,7 +55,7 @@ async def decoded(inspection: Inspection, stream: str, *, until: int | None = No
         async for recorded in inspection.store.read(stream, until=last):
             events.append(codec.decode(recorded))  # noqa: PERF401 - those before one that cannot be are kept
     except (EventUnknown, EventUnreadable) as error:
-        return Decoded(events, f"version {len(events) + 1} stops the fold: {error}")
+        return Decoded(events, f"version {len(events) + 1} stops the fold: {inspection.told(error)}")
     longer = last == FOLDED and len(events) == FOLDED and (until is None or until > FOLDED)
     if longer and await exists(inspection.store, stream, FOLDED + 1):
         return Decoded(events, f"only the first {FOLDED} events are folded here")

@@ -65,7 +65,7 @@ async def _row(
     except StoreUnavailable:
         raise
     except Exception as error:  # no such table, or an old row, of another shape than its class has today
-        trouble = f"the stored row cannot be read: {error}"
+        trouble = f"the stored row cannot be read: {inspection.told(error)}"
     concerned = [event for event in events if last is None or event.position <= last]
     shared = last is not None and last not in {event.position for event in events}
     folded: Any = None
@@ -73,7 +73,7 @@ async def _row(
         for event in concerned:
             folded = view.projection.evolve(folded, event)
     except Exception as error:  # the application's own fold: whatever it raises is what is to be shown
-        trouble = f"the fold stops: {type(error).__name__}: {error}"
+        trouble = f"the fold stops: {inspection.told(error)}"
     return ShownRow(
         view=view.name,
         key=key,

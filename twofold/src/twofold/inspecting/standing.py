@@ -11,6 +11,7 @@ from twofold.errors import TwofoldError
 from twofold.inspecting.inspection import Inspection
 from twofold.inspecting.streams import position_at
 from twofold.overview import State, overview
+from twofold.sequences import outlined
 from twofold.views import identity
 
 HOUR = timedelta(hours=1)
@@ -54,7 +55,7 @@ async def standing(inspection: Inspection) -> Overview:
     try:
         await store.check()
     except TwofoldError as error:
-        trouble = str(error)
+        trouble = str(error) if inspection.personal else outlined(error)
     names = {identity(view): view.name for view in views.all.values()} if views is not None else {}
     projections = [
         Standing(
@@ -70,7 +71,7 @@ async def standing(inspection: Inspection) -> Overview:
             owners=status.owners,
             reason=status.reason,
         )
-        for status in await overview(store, views)
+        for status in await overview(store, views, personal=inspection.personal)
     ]
     head = await store.head()
     return Overview(

@@ -13,6 +13,7 @@ from twofold.inspecting.changes import Change, state_changes
 from twofold.inspecting.events import content_of
 from twofold.inspecting.history import fold
 from twofold.inspecting.inspection import Inspection, decoded
+from twofold.inspecting.personal import MASK
 from twofold.messages import Metadata
 from twofold.model import Deciding
 from twofold.store import check_names
@@ -84,7 +85,7 @@ async def try_command(
         check_names(stream)
     except Exception as error:  # the application's own function, given what nobody has checked
         raise CommandInvalid(name, f"it names no stream: {error}") from None
-    (reached, state), trouble = fold(deciding, await decoded(inspection, stream, until=version))
+    (reached, state), trouble = fold(inspection, deciding, await decoded(inspection, stream, until=version))
     events: Sequence[Any] = ()
     said = Metadata.new()
     refusal: Refusal | None = None
@@ -98,7 +99,7 @@ async def try_command(
     except ValidationFailed as error:
         refusal = Refusal(type(error).__name__, str(error), error.faults)
     except Exception as error:  # the domain's own error is the answer
-        refusal, events = Refusal(type(error).__name__, str(error)), ()
+        refusal, events = Refusal(type(error).__name__, str(error) if inspection.personal else MASK), ()
     names = {row.event: stored for stored, row in category.codec.table.items()}
     return Trial(
         stream=stream,

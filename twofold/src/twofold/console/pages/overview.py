@@ -15,6 +15,7 @@ from twofold.http.requests import Parameters
 from twofold.inspecting.inspection import read_back_through
 from twofold.metrics import Sample
 from twofold.overview import overview
+from twofold.sequences import outlined
 from twofold.store import Store
 from twofold.views import identity
 
@@ -54,8 +55,8 @@ async def show(visit: Visit) -> Response:
     try:
         await views.store.check()
     except TwofoldError as error:
-        trouble = str(error)
-    statuses = await overview(views.store, views)
+        trouble = str(error) if visit.sees_payloads else outlined(error)
+    statuses = await overview(views.store, views, personal=visit.sees_payloads)
     trends.note(statuses)
     names = {identity(view): view.name for view in views.all.values()}
     worst = sorted(statuses, key=lambda status: (-status.letters, -status.behind))

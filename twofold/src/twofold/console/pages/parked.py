@@ -19,6 +19,7 @@ from twofold.http.requests import Parameters
 from twofold.operating import Found, Operator, Retried
 from twofold.parked import BEHIND, Letter
 from twofold.rehearsal import Rehearsed, rehearse
+from twofold.sequences import kind_of
 from twofold.store import LARGEST
 from twofold.views import identity
 
@@ -51,12 +52,7 @@ class Sequenced(NamedTuple):
     @property
     def kind(self) -> str:
         """The kind of error that stopped it."""
-        return kind_of(self.first.error)
-
-
-def kind_of(error: str) -> str:
-    """The kind of an error: what stands before its text."""
-    return error.partition(":")[0][:100] or "no error"
+        return kind_of(self.first.error) or "no error"
 
 
 async def sequences(visit: Visit) -> list[Sequenced]:

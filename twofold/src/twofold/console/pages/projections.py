@@ -47,7 +47,7 @@ class Shown(NamedTuple):
 async def shown(visit: Visit) -> list[Shown]:
     """All projections."""
     views, trends = visit.console.views, visit.console.trends
-    statuses = await overview(views.store, views)
+    statuses = await overview(views.store, views, personal=visit.sees_payloads)
     trends.note(statuses)
     known = {identity(view): view for view in views.all.values()}
     found: list[Shown] = []
