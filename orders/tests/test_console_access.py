@@ -289,7 +289,8 @@ async def test_a_session_ends_and_cannot_be_made_up(
         await log_in(http, "eve")
         good = http.cookies["twofold-session"]
         assert (await http.get("/console")).status_code == 200
-        forged = sessions.Signer(b"another secret").begun("eve")
+        (eve,) = (login for login in read_logins(users) if login.name == "eve")
+        forged = sessions.Signer(b"another secret").begun(eve)
         http.cookies.clear()
         for cookie in (forged, good[:-2], f"{good}AA", "x", "=" * 100, good.swapcase()):
             answer = await http.get("/console", headers={"Cookie": f"twofold-session={cookie}"})
@@ -299,6 +300,29 @@ async def test_a_session_ends_and_cannot_be_made_up(
         later = time.time() + sessions.SESSION_SECONDS + 1
         monkeypatch.setattr("twofold.console.sessions.time.time", lambda: later)
         assert (await http.get("/console", headers=kept)).status_code == 303
+
+
+def with_another_password(users: str, name: str) -> str:
+    """The same file of logins, but that one of them has another password."""
+    known = [new_login(name, one.role, "another") if one.name == name else one for one in read_logins(users)]
+    path = Path(f"{users}-changed")
+    path.write_text("".join(f"{one.line()}\n" for one in known))
+    return str(path)
+
+
+async def test_a_session_ends_with_its_password(opened: OrderService, tmp_path: Path) -> None:
+    secret = "signs the sessions of a test"  # noqa: S105
+    users = logins(tmp_path, ann=Role.SEE, eve=Role.OPERATE)
+    sessions_of: dict[str, str] = {}
+    for name in ("ann", "eve"):
+        async with browser(opened, console_logins=users, console_secret=secret) as http:
+            await log_in(http, name)
+            sessions_of[name] = http.cookies["twofold-session"]
+    changed = with_another_password(users, "eve")  # as it leaked
+    async with browser(opened, console_logins=changed, console_secret=secret) as http:
+        for name, status in (("ann", 200), ("eve", 303)):
+            headers = {"Cookie": f"twofold-session={sessions_of[name]}"}
+            assert (await http.get("/console", headers=headers)).status_code == status, name
 
 
 async def test_a_program_brings_its_token(opened: OrderService, users: str) -> None:

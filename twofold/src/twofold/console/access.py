@@ -90,7 +90,7 @@ class Access:
             return await self._bearer(request.headers.get("authorization"))
         session = self._signer.session(read_cookie(request, COOKIE))
         login = self._logins.get(session.name) if session is not None else None
-        if login is None:
+        if session is None or login is None or not self._signer.is_of(session, login):
             raise _unknown("Log in first")
         return Visitor(login.name, login.role, by_session=True)
 
@@ -133,7 +133,7 @@ class Access:
 
         Behind https it is not sent by http.
         """
-        value = self._signer.begun(login.name) if login is not None else ""
+        value = self._signer.begun(login) if login is not None else ""
         secure = "; Secure" if request.headers.get("origin").startswith("https:") else ""
         seconds = SESSION_SECONDS if login is not None else 0
         return f"{COOKIE}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"

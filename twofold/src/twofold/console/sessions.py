@@ -6,23 +6,24 @@ import base64
 import binascii
 import hashlib
 import hmac
-import secrets
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
+from twofold.console.logins import Login
+
 SESSION_SECONDS = 12 * 3600
 _JSON: Callable[[bytes], tuple[str, int, str]] = msgspec.json.Decoder(tuple[str, int, str]).decode
 
 
 class Session(NamedTuple):
-    """Who has logged in, and until when, in seconds since 1970. `nonce` tells two sessions of one name apart."""
+    """Who has logged in, until when, in seconds since 1970, and by which password: a new one ends the session."""
 
     name: str
     expires: int
-    nonce: str
+    password: str
 
 
 class Signer:
@@ -31,9 +32,9 @@ class Signer:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
-    def begun(self, name: str) -> str:
+    def begun(self, login: Login) -> str:
         """The cookie of a session that begins now."""
-        session = Session(name, int(time.time()) + SESSION_SECONDS, secrets.token_urlsafe(9))
+        session = Session(login.name, int(time.time()) + SESSION_SECONDS, self._password_of(login))
         content = msgspec.json.encode(session)
         return base64.urlsafe_b64encode(self._signature("session", content) + content).decode().rstrip("=")
 
@@ -48,6 +49,13 @@ class Signer:
             return None
         session = Session(*_JSON(content))
         return session if session.expires > time.time() else None
+
+    def is_of(self, session: Session, login: Login) -> bool:
+        """Whether a session was begun with the password that the login has today."""
+        return hmac.compare_digest(session.password, self._password_of(login))
+
+    def _password_of(self, login: Login) -> str:
+        return self.digest(login.password.text()).hex()
 
     def digest(self, text: str) -> bytes:
         """A secret of others as we may keep it in memory to know it again."""
