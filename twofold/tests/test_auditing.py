@@ -60,6 +60,8 @@ async def test_what_fails_is_recorded_as_failed(store: Store) -> None:
     build, promote = (await actions(store)).actions
     assert (promote.outcome, promote.failed) == ("StoreBusy: others write", True)
     assert (build.outcome, build.failed) == ("CancelledError: ", True)
+    told = (await actions(store, personal=False)).actions  # what an error quotes is not for everybody
+    assert [each.outcome for each in told] == ["CancelledError", "StoreBusy"]
 
 
 async def test_what_was_begun_and_never_ended_is_seen(store: Store) -> None:

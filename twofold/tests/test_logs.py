@@ -68,6 +68,18 @@ def test_hostile_text_forges_no_line(lines: Lines) -> None:
     assert "\x1b" not in line
 
 
+def test_an_error_that_quotes_hostile_text_forges_no_line() -> None:
+    for handler in logging_into(Lines(TextLines())):
+        try:
+            raise ValueError(FORGED)
+        except ValueError:
+            log.exception("it failed")
+        first, *others = handler.lines[0].splitlines()
+        assert first.endswith("it failed")
+        assert all(line.startswith("  ") for line in others)
+        assert "\x1b" not in handler.lines[0]
+
+
 @given(st.text())
 def test_whatever_a_record_quotes_json_gives_it_back(text: str) -> None:
     record = logging.LogRecord("twofold", logging.INFO, "", 1, "%s", (text,), None)

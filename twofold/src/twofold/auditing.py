@@ -166,8 +166,11 @@ class Actions(Struct, frozen=True, rename="camel"):
 Ending: TypeAlias = tuple[Recorded[bytes], OperatorSucceeded | OperatorFailed]
 
 
-async def actions(store: Store, *, before: int | None = None, limit: int = 100) -> Actions:
-    """What operators did, from the end of the record or from before a version of its stream on, at most `limit`."""
+async def actions(store: Store, *, before: int | None = None, limit: int = 100, personal: bool = True) -> Actions:
+    """What operators did, from the end of the record or from before a version of its stream on, at most `limit`.
+
+    Where what is `personal` is not to be seen, of an error only its kind is told: its text may quote an event.
+    """
     version = await version_of(store, STREAM)
     end = version + 1 if before is None else max(1, min(before, version + 1))
     start = max(end - 1 - 2 * limit, 0)  # two events for each, as a rule
@@ -186,20 +189,26 @@ async def actions(store: Store, *, before: int | None = None, limit: int = 100) 
         else:
             endings[stored.metadata.message_id] = (stored, event)
     page = [
-        each if isinstance(each, Action) else await _action(store, *each, endings) for each in reversed(found[-limit:])
+        each if isinstance(each, Action) else await _action(store, *each, endings, personal=personal)
+        for each in reversed(found[-limit:])
     ]
     cut = page[-1].version if len(found) > limit else start + 1
     return Actions(page, cut if cut > 1 else None)
 
 
-async def _action(store: Store, stored: Recorded[bytes], asked: OperatorAsked, endings: dict[UUID, Ending]) -> Action:
+async def _action(
+    store: Store, stored: Recorded[bytes], asked: OperatorAsked, endings: dict[UUID, Ending], *, personal: bool
+) -> Action:
     id = stored.metadata.message_id
     ending = endings.get(id) or await _ending(store, id)
     outcome, failed = None, False
     if ending is not None:
         event = ending[1]
         failed = isinstance(event, OperatorFailed)
-        outcome = f"{event.error}: {event.text}" if isinstance(event, OperatorFailed) else event.outcome
+        if isinstance(event, OperatorFailed):
+            outcome = f"{event.error}: {event.text}" if personal else event.error
+        else:
+            outcome = event.outcome
     return Action(
         id=id,
         version=stored.version,

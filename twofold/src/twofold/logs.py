@@ -1,7 +1,8 @@
 """Logs on standard error, one record a line: as text for people, or as JSON for programs that collect them.
 
 Whatever a record quotes, it stays one line: nobody forges another by what he sends. JSON lines name the message that
-was being handled, so that all lines of one request are found. Neither has content of messages or paths of requests.
+was being handled, so that all lines of one request are found. No line has paths of requests, nor content of messages,
+but for what an error says in a trace that is text.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from traceback import extract_tb
+from types import TracebackType
+from typing import TypeAlias
 
 from twofold.middleware import current_message
 from twofold.tracing import ids
@@ -21,6 +24,7 @@ LONGEST = 10_000  # characters of a record's text; the rest is left out
 FRAMES = 30  # of an error's trace, the innermost
 CAUSES = 10  # of an error
 
+_ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 _IDS = frozenset({"correlation_id", "message_id", "milliseconds"})  # those that records bring along
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what ends a line, or speaks to a terminal
 
@@ -33,7 +37,10 @@ def log_to_stderr(*, as_json: bool = False) -> None:
 
 
 class TextLines(logging.Formatter):
-    """A record as a line: time, process, level, logger, text. A trace follows in lines of its own."""
+    """A record as a line: time, process, level, logger, text. A trace follows in lines of its own, which are set in.
+
+    The trace ends with the text of its error, which may quote what the error is about; JSON lines leave that out.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(process)d %(levelname)s %(name)s %(message)s")
@@ -42,6 +49,11 @@ class TextLines(logging.Formatter):
         """The line of a record."""
         record.message = _CONTROL.sub(lambda found: repr(found[0])[1:-1], record.message[:LONGEST])
         return super().formatMessage(record)
+
+    def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - its name in logging
+        """The lines of a trace. None of them looks like a record, whatever the error quotes."""
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(f"  {_CONTROL.sub(lambda found: repr(found[0])[1:-1], line)}" for line in lines)
 
 
 class JsonLines(logging.Formatter):

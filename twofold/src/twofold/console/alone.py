@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import sys
 
 from twofold.cli.addresses import free_address
 from twofold.cli.applications import Program
@@ -17,6 +16,7 @@ from twofold.http.application import Application, Route
 from twofold.http.exchange import Request, Response
 from twofold.http.pages import health
 from twofold.http.serve import is_loopback, serve
+from twofold.logs import log_to_stderr
 
 log = logging.getLogger("twofold.console")
 
@@ -28,7 +28,7 @@ async def serve_alone(program: Program, store: str, *, host: str, port: int, log
 
     Raises StoreRefused, LoginsRefused, and AskedWrongly where nobody could use it.
     """
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr()
     known = read_logins(logins) if logins else ()
     access = Access(loopback=is_loopback(host), logins=known, secret=secrets.token_bytes(32))
     if access.off:

@@ -22,7 +22,7 @@ from twofold.events import Receipt
 from twofold.http.answers import encode, json_response
 from twofold.http.exchange import Request, Response
 from twofold.http.problems import Problem
-from twofold.http.requests import Parameters, read_body, read_json, whole_number
+from twofold.http.requests import Parameters, fingerprint, read_body, read_json, whole_number
 from twofold.inspecting.changes import difference, explain
 from twofold.inspecting.context import in_context
 from twofold.inspecting.correlation import correlation
@@ -255,7 +255,7 @@ class ConsoleApi:
         inspection, parameters = await self._asked(request, "before", "limit")
         before, limit = _before(parameters), _limit(parameters)
         parameters.check()
-        return _answer(await actions(inspection.store, before=before, limit=limit))
+        return _answer(await actions(inspection.store, before=before, limit=limit, personal=inspection.personal))
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
@@ -281,7 +281,7 @@ class ConsoleApi:
         if self._commands is None:
             raise ModelMissing
         key = asked.key or str(uuid4())
-        idempotency = Idempotency(key, f"{asked.command} {command!r}")
+        idempotency = Idempotency(key, fingerprint("COMMAND", asked.command, repr(command).encode(errors="replace")))
         if await inspection.store.recall(key) is None:
             refusal = (await try_command(inspection, asked.command, asked.fields)).refusal
             if refusal is not None and refusal.faults:

@@ -65,9 +65,7 @@ class ProjectionsApi:
         Parameters(request, ()).check()
         names = {identity(view): view.name for view in self._views.all.values()}
         statuses = await overview(self._store, self._views, personal=visitor.may(Role.PAYLOADS))
-        return json_response(
-            encode(Projections([standing(each, names.get(each.name, each.name)) for each in statuses]))
-        )
+        return _answer(Projections([standing(each, names.get(each.name, each.name)) for each in statuses]))
 
     async def pause(self, request: Request) -> Response:
         """POST /projections/{name}/pause."""
@@ -97,7 +95,7 @@ class ProjectionsApi:
         letters = sorted(await self._operator.letters(await self._find(request)), key=place)
         page = [letter for letter in letters if after is None or place(letter) > after][: limit + 1]
         cursor = cursor_of(page[limit - 1]) if len(page) > limit else None
-        return json_response(encode(ParkedLetters([told(letter) for letter in page[:limit]], cursor)))
+        return _answer(ParkedLetters([told(letter) for letter in page[:limit]], cursor))
 
     async def letter(self, request: Request) -> Response:
         """GET /projections/{name}/parked/{position}."""
@@ -105,14 +103,14 @@ class ProjectionsApi:
         Parameters(request, ()).check()
         position = min(int(request.path_params["position"]), LARGEST)
         letters = await self._operator.letters_at(await self._find(request), position)
-        return json_response(encode(parked_event(await self._operator.event_at(position), letters)))
+        return _answer(parked_event(await self._operator.event_at(position), letters))
 
     async def retry(self, request: Request) -> Response:
         """POST /projections/{name}/parked/retry: each sequence in its order, with the code of this process."""
         operator, asked = await self._asked(request, Retry)
         sequence = None if asked.sequence is UNSET else asked.sequence
         done = await operator.retry(await self._find(request), sequence=sequence)
-        return json_response(encode(RetriedSequences(done)))
+        return _answer(RetriedSequences(done))
 
     async def skip(self, request: Request) -> Response:
         """POST /projections/{name}/parked/skip: only the first event of a sequence that waits can be left out."""
@@ -145,6 +143,10 @@ class ProjectionsApi:
     async def _find(self, request: Request) -> Found:
         """The subscription that the path names. Raises ProjectionUnknown, ProjectionInline."""
         return await self._operator.find(request.path_params["name"])
+
+
+def _answer(answer: Struct) -> Response:
+    return json_response(encode(answer), headers={"Cache-Control": "no-store"})  # it may quote what is in events
 
 
 def operations(api: ProjectionsApi) -> Sequence[Operation]:

@@ -23,5 +23,5 @@ async def show(visit: Visit) -> Response:
     parameters = Parameters(visit.request, ("before",))
     before = parameters.whole("before", "Before", default=None, least=1, most=LARGEST)
     parameters.check()
-    page = await actions(visit.console.views.store, before=before, limit=SHOWN)
+    page = await actions(visit.console.views.store, before=before, limit=SHOWN, personal=visit.sees_payloads)
     return visit.page("audit.html", actions=page.actions, next=page.before, before=before)
