@@ -54,7 +54,7 @@ async def export(
     named = source.named(decider, decider.decide, decider.evolve, deciding.category.id_of)
     given = [event.data for event in events]
     if command is None:
-        (_, state), trouble = fold(deciding, Decoded(events, None))
+        (_, state), trouble = fold(inspection, deciding, Decoded(events, None))
         if trouble is not None:
             raise ExportRefused(stream, trouble)
         steps: list[tuple[str, Sequence[Any]]] = [("then_state", [state])]
