@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from kept_views import assert_equal_to_the_fold, small_views
-from small_orders import counts, open_orders
-from twofold import Idempotency, Metadata, NewEvent, Receipt, Store
+from small_orders import OrderObject, counts, id_of, open_orders, order
+from small_orders import codec as orders
+from twofold import Category, Idempotency, Metadata, NewEvent, Receipt, Repository, Source, Store
 from twofold.auditing import STREAM, Action, Actor, OperatorAsked, actions, codec, recorded
 from twofold.errors import ProjectionFailed, StoreBusy
-from twofold.events import Recorded
+from twofold.events import Recorded, category_of
 from twofold.operating import Operator
 from twofold.sql import Work
 from twofold.stores.memory import MemoryStore
@@ -141,3 +142,14 @@ async def test_a_record_that_cannot_be_read_is_shown_as_one(store: Store) -> Non
     strange, reset = (await actions(store)).actions
     assert strange.trouble is not None
     assert reset.what == "reset"
+
+
+def test_no_application_has_the_category_of_the_record() -> None:
+    """Its views would be given events of the record that its codec does not know, and stop there."""
+    name = category_of(STREAM)
+    with pytest.raises(ValueError, match="is taken"):
+        Category(name, order, orders, id_of)
+    with pytest.raises(ValueError, match="is taken"):
+        Repository(name, OrderObject, orders)
+    with pytest.raises(ValueError, match="is taken"):
+        Source(frozenset({"order", name}), orders)

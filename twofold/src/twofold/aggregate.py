@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
 from twofold.codec import Codec
-from twofold.events import Receipt
+from twofold.events import Receipt, check_category
 from twofold.messages import Metadata
 from twofold.store import EventStore
 from twofold.tracing import appending
@@ -69,8 +69,7 @@ class Repository(Generic[A, E]):
     codec: Codec[E]
 
     def __post_init__(self) -> None:
-        if not self.name or "-" in self.name:
-            raise ValueError(f"a repository's name has no '-' in it: {self.name!r}")
+        check_category(self.name)
 
     async def load(self, store: EventStore, id: str) -> A | None:
         """The aggregate as its stream makes it; None if there is no such stream."""

@@ -18,14 +18,14 @@ from msgspec import Struct
 
 from twofold.codec import Codec
 from twofold.errors import EventUnknown, EventUnreadable, ProjectionFailed, TwofoldError
-from twofold.events import Recorded
+from twofold.events import OPERATORS, Recorded
 from twofold.inspecting.inspection import read_through, version_of
 from twofold.messages import Metadata, ids_of
 from twofold.store import EventStore, Store
 
 log = logging.getLogger("twofold.auditing")
 
-STREAM = "operator-actions"
+STREAM = f"{OPERATORS}-actions"
 
 
 class Actor(NamedTuple):

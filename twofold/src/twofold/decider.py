@@ -19,7 +19,7 @@ import msgspec
 
 from twofold.codec import Codec
 from twofold.errors import Conflict, EventIdTaken, OutcomeUnknown, StoreFailed, StoreUnavailable
-from twofold.events import NewEvent, Receipt
+from twofold.events import NewEvent, Receipt, check_category
 from twofold.messages import Metadata, ids_of
 from twofold.store import EventStore, IdempotencyStore, Snapshot, SnapshotStore
 from twofold.tracing import appending
@@ -107,8 +107,7 @@ class Category(Generic[C, S, E]):
     )
 
     def __post_init__(self) -> None:
-        if not self.name or "-" in self.name:
-            raise ValueError(f"a category's name has no '-' in it: {self.name!r}")
+        check_category(self.name)
 
     @property
     def _unwritten(self) -> Folded[S]:

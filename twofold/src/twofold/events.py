@@ -125,3 +125,15 @@ class Receipt(msgspec.Struct, frozen=True):
 def category_of(stream: str) -> str:
     """The category of a stream: `order` for `order-019a…`."""
     return stream.partition("-")[0]
+
+
+OPERATORS = "operator"
+"""The category of the stream in which operators' actions are recorded; see `twofold.auditing`."""
+
+
+def check_category(name: str) -> None:
+    """Raise ValueError for a name that no category of an application may have."""
+    if not name or "-" in name:
+        raise ValueError(f"the name of a category is not empty, and has no '-' in it: {name!r}")
+    if name == OPERATORS:
+        raise ValueError(f"the category {name} is taken: what operators do is recorded in a stream of it")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 from twofold.codec import Codec
-from twofold.events import Recorded, category_of
+from twofold.events import Recorded, category_of, check_category
 
 E = TypeVar("E")
 V = TypeVar("V")
@@ -72,6 +72,10 @@ class Source(Generic[E]):
 
     categories: frozenset[str]
     codec: Codec[E]
+
+    def __post_init__(self) -> None:
+        for category in self.categories:
+            check_category(category)
 
     def decode(self, events: Iterable[Recorded[bytes]]) -> Iterator[Recorded[E]]:
         """The events that belong to the source, decoded, in their order."""
