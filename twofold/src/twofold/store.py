@@ -62,6 +62,8 @@ def check_append(stream: str, events: Sequence[NewEvent], idempotency: Idempoten
         if event.metadata is metadata:  # those of one command share it
             continue
         metadata = event.metadata
+        if metadata.at.tzinfo is None:
+            raise ValueError(f"the time of a message has no zone: {metadata.at}")
         if metadata.actor is not None:
             texts.append(metadata.actor)
         if metadata.extra:
@@ -122,7 +124,8 @@ class EventStore(Protocol):
             StoreUnavailable: nothing was stored; the same call may succeed later.
             StoreFailed: nothing was stored, and nothing will be until the store is opened anew.
             ValueError: there are neither events nor an idempotency key, a text is not UTF-8 (it holds half a surrogate
-                pair), a name or key has a NUL in it, or a schema is not within 0..2**63-1.
+                pair), a name or key has a NUL in it, a schema is not within 0..2**63-1, or the time of a message has
+                no zone.
         """
         ...
 

@@ -113,6 +113,13 @@ class LogContract(ContractBase):
         await store.append("order-1", [happened(metadata=metadata)], expected=0)
         assert [recorded.metadata for recorded in await whole(store)] == [metadata]
 
+    async def test_a_time_without_a_zone_is_refused(self, store: Store) -> None:
+        """It could not be compared with others, and nobody could tell when it was."""
+        timeless = replace(said(), at=datetime(2026, 5, 4, 12))  # noqa: DTZ001 - that is what is refused
+        with pytest.raises(ValueError, match="no zone"):
+            await store.append("order-1", [happened(), happened(metadata=timeless)], expected=0)
+        assert await whole(store) == []
+
     @pytest.mark.parametrize("schema", [-1, 2**63])
     async def test_a_schema_that_is_no_number_of_one_is_refused(self, store: Store, schema: int) -> None:
         event = replace(happened(), schema=schema)
