@@ -30,7 +30,7 @@ from ledgers import (
     until,
 )
 from troubled import TroubledMemory
-from twofold import Codec, Recorded, Source, Store, letters
+from twofold import Codec, Recorded, Source, Store, follower, letters
 from twofold.claims import Claims
 from twofold.codec import Schema
 from twofold.connect import connect
@@ -321,6 +321,18 @@ async def test_a_damaged_event_stops_the_part_and_what_stands_before_it_is_folde
         reason = await hands.followers[0].follow_until_idle()
         assert reason == "event 2 of order-a (Paid) cannot be read: its checksum differs from its content"
         assert await hands.position() == 2
+
+
+async def test_large_events_make_small_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a few hundred of them could need more memory than the process may have, each time that it starts."""
+    hands = await led_by_hand(store, VIEW)
+    await paid(store, "abcdefgh")
+    sizes = [len(recorded.data) async for recorded in store.read_all()]
+    monkeypatch.setattr(follower, "PAGE_BYTES", sum(sizes[:3]))
+    for position in (3, 6, 8):
+        await hands.followers[0].step()
+        assert await hands.position() == position
+    await check_whole(store)
 
 
 async def test_resume_tries_again_what_was_given_up(store: Store) -> None:

@@ -36,6 +36,9 @@ from twofold.store import Store, check_names
 from twofold.tracing import folding
 
 PAGE = 500  # events folded in one transaction
+PAGE_BYTES = (
+    4 * 2**20
+)  # of their data, after which it takes no more: decoded and folded they are several times as large
 LONGEST = 1000  # bytes of a sequence's name that an index of any database takes
 IDLE_SECONDS = 5.0  # after which a follower looks at the log without having been woken
 BACK_OFF_SECONDS = (0.05, 0.2, 1.0, 2.0, 5.0)  # between attempts while the store cannot be reached
@@ -121,9 +124,13 @@ class Follower:
     async def _page(self, position: int) -> list[Recorded[bytes]]:
         """The next events, up to the first that is damaged. Raises GivenUp if that is the next one."""
         page: list[Recorded[bytes]] = []
+        size = 0
         try:
             async for recorded in self._store.read_all(after=position, limit=PAGE):
-                page.append(recorded)  # noqa: PERF401 - what was read before an error is to be kept
+                page.append(recorded)
+                size += len(recorded.data)
+                if size >= PAGE_BYTES:
+                    break
         except EventUnreadable as error:
             if not page:
                 raise GivenUp(str(error)) from error
