@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import time
 from collections.abc import AsyncGenerator
@@ -344,6 +345,14 @@ async def test_a_program_brings_its_token(opened: OrderService, users: str) -> N
         see_only = {"Authorization": "Bearer ann:ann"}
         resumed = await http.post("/projections/order_details/resume", headers=see_only)
         assert resumed.status_code == 403
+
+
+async def test_a_program_that_asks_many_things_at_once_tries_its_token_once(opened: OrderService, users: str) -> None:
+    async with browser(opened, host="192.0.2.1", console_logins=users) as http:
+        for token, status in (("eve:guess", 401), ("eve:eve", 200), ("eve:eve", 200)):
+            headers = {"Authorization": f"Bearer {token}"}
+            answers = await asyncio.gather(*(http.get("/projections", headers=headers) for _ in range(12)))
+            assert [answer.status_code for answer in answers] == [status] * 12
 
 
 # --- the file of logins --------------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ class Access:
         self._hashing = asyncio.Semaphore(HASHED_AT_ONCE)
         self._waiting = 0
         self._known: dict[bytes, str] = {}  # tokens that were right, and whose: not hashed for each request
+        self._asking: dict[bytes, asyncio.Task[Login]] = {}  # those that are being looked at
 
     @property
     def off(self) -> bool:
@@ -101,9 +102,17 @@ class Access:
             raise _unknown("The header must be `Authorization: Bearer NAME:PASSWORD`")
         digest = self._signer.digest(f"{found[1]}:{found[2]}")
         name = self._known.get(digest)
-        login = self._logins[name] if name is not None else await self.login(found[1], found[2])
+        login = self._logins[name] if name is not None else await self._of_token(digest, found[1], found[2])
         self._known[digest] = login.name
         return Visitor(login.name, login.role)
+
+    async def _of_token(self, digest: bytes, name: str, password: str) -> Login:
+        """The login of a token that is not known yet: requests that bring it at once are one attempt."""
+        asking = self._asking.get(digest)
+        if asking is None:
+            asking = self._asking[digest] = asyncio.create_task(self.login(name, password))
+            asking.add_done_callback(lambda _: self._asking.pop(digest))
+        return await asyncio.shield(asking)  # who leaves takes the answer from nobody
 
     async def login(self, name: str, password: str) -> Login:
         """The login of this name, if that is its password. Raises a Problem: 401, 429, 503."""
