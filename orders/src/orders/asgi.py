@@ -47,8 +47,7 @@ def application(
     ]
 
     def description() -> bytes:
-        own = {Price: Price.schema(settings.currency)}
-        return openapi.document(TITLE, version("orders"), DESCRIPTION, served, own)
+        return openapi.document(TITLE, version("orders"), DESCRIPTION, served, {Price: Price.schema(settings.currency)})
 
     desk = not console.access.off if settings.desk is None else settings.desk
     documentation = pages.documentation(description, home=not desk)
