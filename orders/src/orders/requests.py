@@ -60,7 +60,8 @@ def read_order(order_id: str, text: bytes, currency: str) -> CreateOrder:
 def read_change(order_id: str, text: bytes) -> UpdateOrderStatus:
     """A change of status from the JSON text of a body. Raises as `read_order`."""
     sent = _typed(_decode_change, text)
-    if sent is not None:
+    # With If-Match the order is looked for before the command is executed, and stores refuse some ids.
+    if sent is not None and validation.is_plain_text(order_id, validation.MAX_ID):
         return UpdateOrderStatus(order_id, sent.status, _said(sent.reason))
     return update_status(order_id, parse_json(text))
 
