@@ -97,6 +97,22 @@ def test_an_order_shows_all_that_is_known_of_it(http: httpx.Client) -> None:
     assert before <= created == first <= second == updated <= datetime.now(UTC)
 
 
+def test_no_proxy_keeps_what_is_read(http: httpx.Client) -> None:
+    customer = new_customer()
+    order_id = place(http, customerId=customer)
+    for path in (
+        f"/orders/{order_id}",
+        f"/orders/{order_id}?version=1",
+        f"/orders/{order_id}?version=2",
+        f"/orders/{order_id}/events",
+        f"/customers/{customer}/orders",
+        "/orders",
+        "/dashboard",
+    ):
+        assert http.get(path).headers["cache-control"] == "private, no-cache", path
+    assert http.get(f"/orders/{order_id}", headers={"If-None-Match": '"1"'}).headers["cache-control"]
+
+
 def test_an_order_that_is_not_there_is_not_found(http: httpx.Client) -> None:
     problem(http.get(f"/orders/{NO_ORDER}"), 404, "Order not found")
     problem(http.get(f"/orders/{NO_ORDER}", params={"version": 1}), 404)

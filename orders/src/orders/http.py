@@ -42,6 +42,8 @@ from twofold.http.requests import (
     read_json,
 )
 
+# What is read names people, and any write may change it: no proxy may keep it, and who does asks again.
+CACHING = {"Cache-Control": "private, no-cache"}
 MAX_PAGE = 100_000
 MAX_VERSION = 2**31 - 1
 
@@ -147,7 +149,7 @@ class OrdersApi:
         version = parameters.whole("version", "Version", default=None, least=1, most=MAX_VERSION)
         parameters.check()
         views = (details.name,) if version is None else ()  # a past version is read from the log, never behind
-        headers = await self._consistency.reading(request, *views)
+        headers = {**CACHING, **await self._consistency.reading(request, *views)}
         document = await self._queries.ask(GetOrder(request.path_params["orderId"], version))
         if document is None:
             text = "Order not found" if version is None else "Order version not found"
@@ -184,7 +186,7 @@ class OrdersApi:
         ]
         if not events:
             raise OrderNotFound(order_id)
-        return json_response(encode(History(order_id, events)))
+        return json_response(encode(History(order_id, events)), headers=CACHING)
 
     async def get_orders_by_customer(self, request: Request) -> Response:
         """GET /customers/{customerId}/orders."""
@@ -209,12 +211,12 @@ class OrdersApi:
         rendered = [_link(path, rel, {**given, **more}) for rel, more in links.items()]
         if cursor is not None and found.cursor is not None:
             rendered.append(_link(path, "next", {**given, "cursor": found.cursor}))
-        return json_response(encode(found), headers={"Link": ", ".join(rendered), **headers})
+        return json_response(encode(found), headers={**CACHING, "Link": ", ".join(rendered), **headers})
 
     async def search(self, request: Request) -> Response:
         """GET /orders."""
         query = read_search(request, self._settings.currency)
-        headers = {**await self._consistency.reading(request, details.name)}
+        headers = {**CACHING, **await self._consistency.reading(request, details.name)}
         found = await self._queries.ask(query)
         if found.cursor is not None:
             given = {name: value for name, value in request.query if name != "cursor"}
@@ -224,7 +226,7 @@ class OrdersApi:
     async def get_dashboard(self, request: Request) -> Response:
         """GET /dashboard."""
         Parameters(request, ()).check()
-        headers = await self._consistency.reading(request, sales.name)
+        headers = {**CACHING, **await self._consistency.reading(request, sales.name)}
         return json_response(encode(await self._queries.ask(GetDashboard(self._settings.currency))), headers=headers)
 
 
