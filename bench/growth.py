@@ -124,7 +124,8 @@ Stores = SqliteFiles | PostgresDatabases
 
 
 @contextmanager
-def _stores(kind: str, keep: Path | None) -> Generator[Stores]:
+def places(kind: str, keep: Path | None) -> Generator[Stores]:
+    """Where the logs are, or are to be: in the folder `keep`, or in one that goes away."""
     with ExitStack() as stack:
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
@@ -272,7 +273,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where logs stay, and are not filled again")
     parser.add_argument("--out", type=Path, default=Path("bench/results"), help="where JSON and plot go")
     given = parser.parse_args()
-    with _stores(given.store, given.keep) as stores:
+    with places(given.store, given.keep) as stores:
         grown = measure(stores, given.sizes, given.rounds)
         if given.keep is None:
             for size in given.sizes:

@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
+from unittest import mock
 from uuid import uuid4
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from order_samples import REFUSALS, commands, create
+from order_samples import REFUSALS, commands, create, item
 from orders.app import MODEL, VIEWS, OrderService
 from orders.details import OrderView, details
 from orders.domain import CancelOrder, OrderEvent, Status, UpdateOrderStatus, codec, order
@@ -293,6 +294,22 @@ async def test_whatever_is_typed_leads_to_what_it_names(service: OrderService, i
         "9999-99-99",
     ):
         assert await find(inspection, nothing) == []
+
+
+async def test_words_lead_to_the_newest_rows_however_far_back_they_are(
+    service: OrderService, inspection: Inspection
+) -> None:
+    await service.commands.execute(create("0", items=[item(productName="Samovar")]))
+    for number in range(1, 13):
+        await service.commands.execute(create(f"{number}", items=[item(productName="Kettle")]))
+
+    async def keys(text: str) -> list[str | None]:
+        return [hit.key for hit in await find(inspection, text) if hit.kind is HitKind.ROW]
+
+    for near in (1, 3, 100):
+        with mock.patch("twofold.inspecting.finding.NEAR", near):
+            assert await keys("kettle") == [f"{number}" for number in range(12, 2, -1)]
+            assert await keys("samov") == ["0"]
 
 
 async def test_an_idempotency_key_leads_to_what_it_was_answered(service: OrderService, inspection: Inspection) -> None:

@@ -104,6 +104,32 @@ def _found_on_postgresql(element: _Found, compiler: SQLCompiler, **kw: Any) -> s
     return f"{column} @@ ('''' || replace({words}, ' ', ''':* & ''') || ''':*')::tsquery"
 
 
+class _Near(FunctionElement[bool]):
+    """Whether a row of an index is one of some rows or, where that is quicker to ask, lies between them.
+
+    So whoever asks must leave out the others. PostgreSQL looks at each of the rows by itself: where they lie far apart,
+    nearly the whole index is between them. SQLite would look up the words again for each.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, rowid: sa.ColumnClause[Any], among: sa.CTE) -> None:
+        ends = [sa.select(end(among.c.row)).scalar_subquery() for end in (sa.func.min, sa.func.max)]
+        super().__init__(rowid, *ends, sa.select(among.c.row).scalar_subquery())
+
+
+@compiles(_Near, "sqlite")
+def _near_on_sqlite(element: _Near, compiler: SQLCompiler, **kw: Any) -> str:
+    rowid, least, most, _ = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{rowid} BETWEEN {least} AND {most}"
+
+
+@compiles(_Near, "postgresql")
+def _near_on_postgresql(element: _Near, compiler: SQLCompiler, **kw: Any) -> str:
+    rowid, _, _, rows = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{rowid} IN {rows}"
+
+
 class TextIndex:
     """The full-text index beside a table that has the columns `row` and `key`, as the table of a `TableView` has.
 
@@ -130,8 +156,7 @@ class TextIndex:
         found = sa.select(self._index.c.rowid).where(_Found(self._index, " ".join(words)))
         if among is None:
             return self._row.in_(found)
-        least, most = (sa.select(end(among.c.row)).scalar_subquery() for end in (sa.func.min, sa.func.max))
-        return among.c.row.in_(found.where(self._index.c.rowid.between(least, most)))
+        return among.c.row.in_(found.where(_Near(self._index.c.rowid, among)))
 
 
 def creation(dialect: str, name: str) -> Iterator[str]:

@@ -26,6 +26,8 @@ LONGEST = 500
 """Characters of a text that is looked for; a longer one finds nothing."""
 MOST_ROWS = 10
 """Rows of one view that are found."""
+NEAR = 1_000
+"""Rows that are looked at first for words."""
 
 _VERSIONED = re.compile(r"(.+)@([0-9]{1,18})", re.DOTALL)
 
@@ -173,14 +175,30 @@ async def _keys(views: Views, view: TableView[Any, Any], text: str, *, personal:
     columns = [column.name for column in view.projection.columns if column.type is str and column.name in led]
     sought = ("key", *columns) if personal else ("key",)
     conditions: list[sa.ColumnElement[bool]] = [table.c[name] == text for name in sought]
-    if view.projection.searchable and personal:
-        conditions.append(view.matches(text))
     keys: dict[str, None] = {}
     with suppress(StatementFailed):  # no such table: this version of the view was never built
         for condition in conditions:
             query = sa.select(table.c.key).where(condition).limit(MOST_ROWS)
             keys |= {key: None for (key,) in await views.scan(query)}
+        if view.projection.searchable and personal:
+            keys |= dict.fromkeys(await _worded(views, view, text))
     return list(keys)[:MOST_ROWS]
+
+
+async def _worded(views: Views, view: TableView[Any, Any], text: str) -> list[str]:
+    """The keys of the newest rows that have all words of the text.
+
+    The last rows are looked at first, where common words fill the answer. Then the words are rare, and the index is
+    read: PostgreSQL does not know which words are rare, and if all it had to find were any ten rows, it would read all.
+    """
+    table = view.table
+    newest = sa.select(table.c.row).order_by(table.c.row.desc()).limit(NEAR).cte("newest")
+    near = sa.select(newest.c.row).where(view.matches(text, newest))
+    keys = sa.select(table.c.key).limit(MOST_ROWS)
+    rows = await views.scan(keys.where(table.c.row.in_(near)).order_by(table.c.row.desc()))
+    if len(rows) < MOST_ROWS:
+        rows = await views.scan(keys.where(view.matches(text)).order_by((table.c.row + 0).desc()))
+    return [key for (key,) in rows]
 
 
 async def _first(events: AsyncIterator[Recorded[bytes]]) -> Recorded[bytes] | EventUnreadable | None:
