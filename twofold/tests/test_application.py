@@ -17,6 +17,7 @@ from twofold.http.application import Application, Route
 from twofold.http.exchange import Message, Request, Response
 from twofold.http.problems import Problem
 from twofold.http.requests import read_body
+from twofold.http.streams import wants_stream
 
 
 class Refused(TwofoldError):
@@ -125,6 +126,29 @@ async def test_what_is_not_there_is_a_problem(path: str) -> None:
 async def test_another_method_is_told_which_there_are() -> None:
     status, headers, _ = await ask("PUT", "/things/a")
     assert (status, headers["allow"]) == (405, "DELETE, GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    ("method", "accepted", "wanted"),
+    [
+        ("GET", ["text/event-stream"], True),
+        ("GET", ["application/json;q=0.1, Text/Event-Stream; q=0.9"], True),
+        ("GET", ["*/*", "text/event-stream;q=0.001"], True),
+        ("GET", ["text/event-stream;q=0, */*"], False),
+        ("GET", ["text/event-stream; q=0.000"], False),
+        ("GET", ["text/event-streams"], False),
+        ("GET", [], False),
+        ("HEAD", ["text/event-stream"], False),
+    ],
+)
+def test_a_stream_is_for_who_asks_for_one(method: str, accepted: list[str], wanted: bool) -> None:
+    lines = [(b"accept", line.encode()) for line in accepted]
+    scope = {"method": method, "path": "/", "query_string": b"", "headers": lines}
+
+    async def receive() -> Message:
+        return {}
+
+    assert wants_stream(Request(scope, receive)) is wanted
 
 
 async def test_a_head_is_answered_as_the_get_without_its_body() -> None:

@@ -28,6 +28,8 @@ SEND_SECONDS = 10.0  # a client that does not read for so long is dropped
 LAST_SECONDS = 0.3  # for the end of a stream, when the service stops
 RETRY_MILLISECONDS = 1000  # after which a client comes back
 
+_REFUSED = re.compile(r";\s*q=0(\.0*)?\s*(;|$)")  # a media type that the client does not take (RFC 9110, 12.4.2)
+
 log = logging.getLogger("twofold.http")
 
 HEARTBEAT = b":\n\n"
@@ -43,7 +45,7 @@ def wants_stream(request: Request) -> bool:
     accepted = ", ".join(request.headers.lines("accept")).lower()
     if MEDIA_TYPE not in accepted or request.method != "GET":  # as nearly always
         return False
-    return any(one.partition(";")[0].strip() == MEDIA_TYPE for one in accepted.split(","))
+    return any(one.partition(";")[0].strip() == MEDIA_TYPE and not _REFUSED.search(one) for one in accepted.split(","))
 
 
 def negotiated(answer: Handler, stream: Handler) -> Handler:
