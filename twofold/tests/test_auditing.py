@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -11,8 +13,10 @@ import sqlalchemy as sa
 from kept_views import assert_equal_to_the_fold, small_views
 from small_orders import OrderObject, counts, id_of, open_orders, order
 from small_orders import codec as orders
+from terminals import Terminal
 from twofold import Category, Idempotency, Metadata, NewEvent, Receipt, Repository, Source, Store
 from twofold.auditing import STREAM, Action, Actor, OperatorAsked, actions, codec, recorded
+from twofold.connect import connect
 from twofold.errors import ProjectionFailed, StoreBusy
 from twofold.events import Recorded, category_of
 from twofold.operating import Operator
@@ -49,6 +53,37 @@ async def test_an_action_is_recorded_with_who_what_why_and_what_came_of_it(store
         ("", False),
     ]
     assert all(each.at and each.ended and each.at <= each.ended for each in page.actions)
+
+
+async def test_it_is_listed_at_a_terminal_the_last_action_first(terminal: Terminal, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    async with connect(url) as store:
+        assert await terminal("audit", "--store", url) == (0, "Nobody has changed anything yet\n", "")
+        async with recorded(store, ADA, "pause", projection="sales", reason="\x1b[31mtoo slow"):
+            pass
+        with pytest.raises(StoreBusy):
+            async with recorded(store, ADA, "skip", projection="sales", sequence="[red]", position=7):
+                raise StoreBusy("others write")
+        async with recorded(store, Actor("bob", "api"), "retry", projection="sales") as outcome:
+            outcome.text = "2 folded, 0 left"
+            code, printed, _ = await terminal("audit", "--store", url, "--limit", "1")
+            assert code == 0
+            assert "going on, or broken off" in printed
+            assert "There are earlier ones: --before" in printed
+    code, printed, complained = await terminal("audit", "--store", url)
+    assert (code, complained) == (0, "")
+    heading, *rows = [line.split("  ") for line in printed.splitlines()]
+    assert [cell for cell in map(str.strip, heading) if cell] == [
+        *("When", "Who", "By", "What", "Of", "Why", "What came of it")
+    ]
+    assert [[cell for cell in map(str.strip, row) if cell][1:] for row in rows] == [
+        ["bob", "api", "retry", "sales", "done: 2 folded, 0 left"],
+        ["ada", "console", "skip", "sales [red] event 7", "failed: StoreBusy: others write"],
+        ["ada", "console", "pause", "sales", "\N{REPLACEMENT CHARACTER}[31mtoo slow", "done"],
+    ]
+    _, printed, _ = await terminal("audit", "--store", url, "--json")
+    assert [action["what"] for action in json.loads(printed)["actions"]] == ["retry", "skip", "pause"]
+    assert json.loads(printed)["before"] is None
 
 
 async def test_what_fails_is_recorded_as_failed(store: Store) -> None:

@@ -38,6 +38,7 @@ def mount(app: typer.Typer, program: Program, *, without: Collection[str] = ()) 
     _add_streams(command, program, default)
     _add_states(command, program, default)
     _add_relations(command, program, default)
+    _add_audit(command, default)
     _add_tail(command, default)
     _add_top(command, program, default)
     _add_doctor(command, program, default)
@@ -186,6 +187,27 @@ def _add_relations(command: Adding[Any], program: Program, default: Any) -> None
         from twofold.cli.relations import show_model
 
         asyncio.run(show_model(program, store, as_mermaid=mermaid, json=json))
+
+
+def _add_audit(command: Adding[Any], default: Any) -> None:
+    @command("audit")
+    def audit(
+        *,
+        before: Annotated[
+            int | None,
+            typer.Option(min=1, metavar="N", help="Only those recorded before this one.", show_default=False),
+        ] = None,
+        limit: MoreOption = 20,
+        store: StoreOption = default,
+        json: JsonFlag = False,
+    ) -> None:
+        """List what operators did, the last action first.
+
+        By the console, the API or a terminal: who, when, why, and what came of it.
+        """
+        from twofold.cli.audits import list_actions
+
+        asyncio.run(list_actions(store, before=before, limit=limit, json=json))
 
 
 def _add_tail(command: Adding[Any], default: Any) -> None:
