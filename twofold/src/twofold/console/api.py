@@ -5,17 +5,34 @@ Who may see, but not payloads, gets the same answers with what is personal maske
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar, cast
-from uuid import UUID, uuid4
+from typing import Any, TypeVar, cast
+from uuid import uuid4
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from twofold.auditing import actions
 from twofold.bus import CommandBus
 from twofold.console.access import Access, Visitor
+from twofold.console.asked import (
+    Categories,
+    DrawnModel,
+    Export,
+    Exported,
+    Forms,
+    Found,
+    Rows,
+    SendCommand,
+    Sent,
+    Try,
+    read_before,
+    read_limit,
+    read_name,
+    read_text,
+    read_version,
+    time_of,
+    uuid_of,
+)
 from twofold.console.logins import Role
 from twofold.errors import Fault, ModelMissing, ValidationFailed
 from twofold.events import Receipt
@@ -26,13 +43,13 @@ from twofold.http.requests import Parameters, fingerprint, read_body, read_json,
 from twofold.inspecting.changes import difference, explain
 from twofold.inspecting.context import in_context
 from twofold.inspecting.correlation import correlation
-from twofold.inspecting.drawing import Drawing, drawing, mermaid
+from twofold.inspecting.drawing import drawing, mermaid
 from twofold.inspecting.exporting import export
-from twofold.inspecting.finding import Hit, find
-from twofold.inspecting.forms import CommandForm, forms
+from twofold.inspecting.finding import find
+from twofold.inspecting.forms import forms
 from twofold.inspecting.history import history, state_at
 from twofold.inspecting.inspection import Inspection
-from twofold.inspecting.rows import ShownRow, rows
+from twofold.inspecting.rows import rows
 from twofold.inspecting.standing import standing
 from twofold.inspecting.streams import categories, position_at, recent, streams
 from twofold.inspecting.trying import command_of, try_command
@@ -43,97 +60,6 @@ S = TypeVar("S", bound=Struct)
 
 PATH = "/console/api"
 MAX_BODY = 1_048_576  # bytes
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 1000
-
-NO_NUL = "^[^\\x00]+$"
-"""The pattern of what can name something in a store."""
-
-Text = Annotated[str, Meta(min_length=1, max_length=500, pattern=NO_NUL)]
-Version = Annotated[int, Meta(ge=0, le=LARGEST)]
-
-
-# --- what is asked and answered ------------------------------------------------------------------------------------
-
-
-class Asked(Struct, frozen=True, forbid_unknown_fields=True):
-    """A command: its name, and its fields as JSON has them."""
-
-    command: Text
-    fields: Mapping[str, Any]
-
-
-class Try(Asked, frozen=True):
-    """A command that is to be tried, on its stream as it is now or was at a version."""
-
-    version: Version | None = None
-
-
-class SendCommand(Asked, frozen=True):
-    """A command that is to be sent. The same key with the same command is the same request."""
-
-    key: Annotated[str, Meta(min_length=1, max_length=255, pattern="^[ -~]+$")] | None = None
-
-
-class Export(Struct, frozen=True, forbid_unknown_fields=True):
-    """A stream that is to be written as a test, up to a version, with a command said then."""
-
-    stream: Text
-    version: Version | None = None
-    command: Text | None = None
-    fields: Mapping[str, Any] = {}
-
-
-class Sent(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What became of a command: its receipt where it has one, and the ids under which it is found."""
-
-    command: str
-    stream: str | None
-    version: int | None
-    position: int | None
-    repeated: bool
-    message_id: UUID
-    key: str
-
-
-class Categories(Struct, frozen=True):
-    """The categories of streams that there are."""
-
-    categories: Sequence[str]
-
-
-class Rows(Struct, frozen=True):
-    """The rows of views that a stream's events are in."""
-
-    rows: Sequence[ShownRow]
-
-
-class Found(Struct, frozen=True):
-    """What a text was found to name."""
-
-    hits: Sequence[Hit]
-
-
-class Forms(Struct, frozen=True):
-    """The commands that can be tried and sent."""
-
-    commands: Sequence[CommandForm]
-
-
-class Exported(Struct, frozen=True):
-    """The source of a test, in Python."""
-
-    source: str
-
-
-class DrawnModel(Struct, frozen=True):
-    """The model as a drawing, and as the text of a Mermaid flowchart."""
-
-    drawing: Drawing
-    mermaid: str
-
-
-# --- the handlers --------------------------------------------------------------------------------------------------
 
 
 class ConsoleApi:
@@ -159,8 +85,8 @@ class ConsoleApi:
     async def streams(self, request: Request) -> Response:
         """GET /console/api/streams. With `at` those that were active last at that time or before."""
         inspection, parameters = await self._asked(request, "category", "before", "at", "limit")
-        category, before, limit = _name(parameters, "category"), _before(parameters), _limit(parameters)
-        at = parameters.read("at", "At", "a time, as in 2026-03-01T12:00:00Z", _time)
+        category, before, limit = read_name(parameters, "category"), read_before(parameters), read_limit(parameters)
+        at = parameters.read("at", "At", "a time, as in 2026-03-01T12:00:00Z", time_of)
         parameters.check()
         if at is not None:
             reached = await position_at(inspection.store, at) + 1
@@ -170,14 +96,14 @@ class ConsoleApi:
     async def events(self, request: Request) -> Response:
         """GET /console/api/events: the log from its end."""
         inspection, parameters = await self._asked(request, "before", "limit")
-        before, limit = _before(parameters), _limit(parameters)
+        before, limit = read_before(parameters), read_limit(parameters)
         parameters.check()
         return _answer(await recent(inspection, before=before, limit=limit))
 
     async def history(self, request: Request) -> Response:
         """GET /console/api/stream."""
         inspection, parameters = await self._asked(request, "name", "after", "limit")
-        name, limit = _text(parameters, "name"), _limit(parameters)
+        name, limit = read_text(parameters, "name"), read_limit(parameters)
         after = parameters.whole("after", "After", default=0, least=0, most=LARGEST)
         parameters.check()
         found = await history(inspection, name, after=after, limit=limit)
@@ -188,14 +114,18 @@ class ConsoleApi:
     async def state(self, request: Request) -> Response:
         """GET /console/api/state."""
         inspection, parameters = await self._asked(request, "stream", "version")
-        stream, version = _text(parameters, "stream"), _version(parameters, "version")
+        stream, version = read_text(parameters, "stream"), read_version(parameters, "version")
         parameters.check()
         return _answer(await state_at(inspection, stream, version))
 
     async def difference(self, request: Request) -> Response:
         """GET /console/api/diff."""
         inspection, parameters = await self._asked(request, "stream", "from", "to")
-        stream, first, last = _text(parameters, "stream"), _version(parameters, "from"), _version(parameters, "to")
+        stream, first, last = (
+            read_text(parameters, "stream"),
+            read_version(parameters, "from"),
+            read_version(parameters, "to"),
+        )
         parameters.check()
         if first is None or last is None:
             raise ValidationFailed([Fault("From and to must both be given", "from", "required")])
@@ -204,14 +134,14 @@ class ConsoleApi:
     async def explain(self, request: Request) -> Response:
         """GET /console/api/explain."""
         inspection, parameters = await self._asked(request, "stream", "version")
-        stream, version = _text(parameters, "stream"), _version(parameters, "version")
+        stream, version = read_text(parameters, "stream"), read_version(parameters, "version")
         parameters.check()
         return _answer(await explain(inspection, stream, version))
 
     async def rows(self, request: Request) -> Response:
         """GET /console/api/rows."""
         inspection, parameters = await self._asked(request, "stream")
-        stream = _text(parameters, "stream")
+        stream = read_text(parameters, "stream")
         parameters.check()
         return _answer(Rows(await rows(inspection, stream)))
 
@@ -219,7 +149,7 @@ class ConsoleApi:
         """GET /console/api/event, by its position or its id; by both, if they are of one event."""
         inspection, parameters = await self._asked(request, "position", "id")
         position = parameters.whole("position", "Position", default=None, least=1, most=LARGEST)
-        id = parameters.read("id", "Id", "a UUID", _uuid)
+        id = parameters.read("id", "Id", "a UUID", uuid_of)
         parameters.check()
         found = await in_context(inspection, position=position, id=id)
         if found is None or position not in (None, found.event.position):
@@ -229,7 +159,7 @@ class ConsoleApi:
     async def correlation(self, request: Request) -> Response:
         """GET /console/api/correlation."""
         inspection, parameters = await self._asked(request, "id", "after", "limit")
-        id, limit = parameters.read("id", "Id", "a UUID", _uuid), _limit(parameters)
+        id, limit = parameters.read("id", "Id", "a UUID", uuid_of), read_limit(parameters)
         after = parameters.whole("after", "After", default=0, least=0, most=LARGEST)
         parameters.check()
         if id is None:
@@ -239,7 +169,7 @@ class ConsoleApi:
     async def search(self, request: Request) -> Response:
         """GET /console/api/search."""
         inspection, parameters = await self._asked(request, "text")
-        text = _text(parameters, "text")
+        text = read_text(parameters, "text")
         parameters.check()
         return _answer(Found(await find(inspection, text)))
 
@@ -253,7 +183,7 @@ class ConsoleApi:
     async def audit(self, request: Request) -> Response:
         """GET /console/api/audit."""
         inspection, parameters = await self._asked(request, "before", "limit")
-        before, limit = _before(parameters), _limit(parameters)
+        before, limit = read_before(parameters), read_limit(parameters)
         parameters.check()
         return _answer(await actions(inspection.store, before=before, limit=limit, personal=inspection.personal))
 
@@ -336,44 +266,3 @@ class ConsoleApi:
 
 def _answer(answer: Struct) -> Response:
     return json_response(encode(answer), headers={"Cache-Control": "no-store"})
-
-
-def _limit(parameters: Parameters) -> int:
-    return parameters.whole("limit", "Limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT)
-
-
-def _before(parameters: Parameters) -> int | None:
-    return parameters.whole("before", "Before", default=None, least=0, most=LARGEST)
-
-
-def _version(parameters: Parameters, name: str) -> int | None:
-    return parameters.whole(name, name.capitalize(), default=None, least=0, most=LARGEST)
-
-
-def _name(parameters: Parameters, name: str) -> str | None:
-    """A text that can name something in a store."""
-    return parameters.read(name, name.capitalize(), "a text without NUL", lambda each: None if "\0" in each else each)
-
-
-def _text(parameters: Parameters, name: str) -> str:
-    """A text that must be there, and that can name something in a store."""
-    found = _name(parameters, name)
-    if parameters.text(name) is None:
-        parameters.check()
-        raise ValidationFailed([Fault(f"{name.capitalize()} is missing", name, "required")])
-    return found or ""
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(text)
-        return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

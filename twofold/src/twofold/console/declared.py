@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from twofold.auditing import Actions
-from twofold.console.api import (
+from twofold.console.api import PATH, ConsoleApi
+from twofold.console.asked import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
     NO_NUL,
-    PATH,
     Categories,
-    ConsoleApi,
     DrawnModel,
     Export,
     Exported,
