@@ -53,6 +53,11 @@ class Cap:
         self.left_out = 0
 
     @property
+    def full(self) -> bool:
+        """Whether nothing passes any more in this second."""
+        return self._passed >= self._rate and self.left > 0
+
+    @property
     def left(self) -> float:
         """How many seconds the second still has."""
         return max(0.0, self._until - self._clock())
@@ -81,7 +86,7 @@ async def tail(url: str, *, wanted: Wanted, after: int | None, rate: int, limit:
     async with connect(url, create=False) as store:
         cap = Cap(rate)
         start = await store.head() if after is None else after
-        async for event in _following(store, start, cap):
+        async for event in _following(store, start, cap, skipping=wanted == Wanted()):
             if isinstance(event, int):
                 _tell_left_out(console, event, json=json)
             elif isinstance(event, EventCorrupt):
@@ -93,9 +98,18 @@ async def tail(url: str, *, wanted: Wanted, after: int | None, rate: int, limit:
                     return
 
 
-async def _following(store: EventStore, after: int, cap: Cap) -> AsyncGenerator[Recorded[bytes] | EventCorrupt | int]:
-    """Each event behind a position, for ever; and after a second that left some out, how many these were."""
+async def _following(
+    store: EventStore, after: int, cap: Cap, *, skipping: bool
+) -> AsyncGenerator[Recorded[bytes] | EventCorrupt | int]:
+    """Each event behind a position, for ever; and after a second that left some out, how many these were.
+
+    Where all are wanted, it is `skipping` those that would not pass: they are not even read, but told by positions.
+    """
     while True:
+        if skipping and cap.full:
+            await asyncio.sleep(cap.left)
+            head = await store.head()
+            cap.left_out, after = cap.left_out + head - after, head
         read = 0
         try:
             async for event in store.read_all(after=after, limit=PAGE):
@@ -103,11 +117,13 @@ async def _following(store: EventStore, after: int, cap: Cap) -> AsyncGenerator[
                 if left_out := cap.over():
                     yield left_out
                 yield event
+                if skipping and cap.full:
+                    break
         except EventCorrupt as error:
             after = error.position
             yield error
             continue
-        if read == PAGE:
+        if read == PAGE or (skipping and cap.full):
             continue
         if cap.left_out:
             await asyncio.sleep(cap.left)
