@@ -189,7 +189,7 @@ class Follower:
         await self._store.work(work)
         for sequence, failure in noted.items():
             log.warning(
-                "%s parks %r from position %d on: %s", self._claim.name, sequence, failure.position, failure.error
+                "%s parks %r from position %d on: %s", self._claim.name, sequence, failure.position, failure.place
             )
         if noted:
             self._look_at = 0.0

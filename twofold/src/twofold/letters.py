@@ -192,7 +192,7 @@ class Letters:
     def check_limit(self, name: str, failures: Failures) -> Work[None]:
         """Raise GivenUp where so many sequences are parked that the fold itself must be broken."""
         if failures and (yield from self._claims.fetch(COUNT, b_name=name))[0][1] > SEQUENCES_LIMIT:
-            last = max(failures.values()).error
+            last = max(failures.values()).place
             raise GivenUp(f"more than {SEQUENCES_LIMIT} sequences are parked; the last: {last}")
 
     def drained(self, name: str, partition: int, sequence: str, positions: Sequence[int]) -> Work[None]:

@@ -57,6 +57,12 @@ class Failure(NamedTuple):
         """The event at this position failed with this error."""
         return cls(position, describe(error), trace_of(error))
 
+    @property
+    def place(self) -> str:
+        """The kind of the error and where it was raised: what may be said where nobody may see events."""
+        kind, *frames = self.trace.partition("\ncaused by")[0].splitlines()
+        return f"{kind} at {frames[-1].strip()}" if frames else kind
+
 
 Failures = dict[str, Failure]
 """The sequences that failed in a fold."""
