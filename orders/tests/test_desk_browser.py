@@ -86,7 +86,7 @@ async def test_filters_narrow_the_list_and_pages_lead_on(desk: Server, window: W
     await expect(page.locator("[data-row]").first).to_have_text(first or "")
     await page.get_by_role("link", name=re.compile("^Pending")).click()
     await expect(page.locator("#found .status.pending").first).to_be_visible()
-    await page.get_by_label("Least").fill("ten")
+    await page.get_by_label("Min total").fill("ten")
     await page.get_by_role("button", name="Search").click()
     await expect(page.get_by_role("alert")).to_contain_text("Min must be a number")
     await window.check_accessible()

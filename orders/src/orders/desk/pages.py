@@ -246,6 +246,7 @@ class Desk:
             order=found.order,
             timeline=found.timeline,
             actions=ACTIONS[found.order.status],
+            lines=ADDRESS_LINES,
             notice=notice,
             overtaken=overtaken,
             faults=faults or {},

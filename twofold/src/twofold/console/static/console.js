@@ -15,6 +15,9 @@
     try { localStorage.setItem("twofold-theme", theme); } catch { /* for this page, then */ }
   });
 
+  // On a narrow screen the names of the pages lie in one row, which may have to be moved to show where one is.
+  $("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+
   // --- keyboard ----------------------------------------------------------------------------------------------------------
   const help = $("#help");
   $("#ask-help")?.addEventListener("click", () => help?.showModal());
