@@ -223,7 +223,7 @@ async def test_a_parked_sequence_is_found_understood_retried_and_drained_by_mous
             await expect(page.locator("main")).to_contain_text("ValueError: no carrier goes there")
             await window.picture("console-parked-sequence")
             await page.get_by_role("link", name=order_id).click()  # understood: the event, its data, what waits behind
-            await expect(page.locator("main pre")).to_contain_text('"customerId": "ANNA"')
+            await expect(page.get_by_label("Payload")).to_contain_text('"customerId": "ANNA"')
             await expect(page.locator("main tbody tr")).to_have_count(3)
             await page.get_by_role("button", name="Dry run").click()
             told = page.locator("main section").first
