@@ -34,6 +34,9 @@ def test_every_line_is_an_object(processes: int, tmp_path: Path) -> None:
     assert of_command.keys() >= {"correlation_id", "message_id", "milliseconds"}
     access = [line for line in lines if line["logger"] == "twofold.access"]
     assert {("POST", 201), ("PATCH", 409), ("GET", 200)} <= {(line["method"], line["status"]) for line in access}
+    (of_request,) = [line for line in access if line["method"] == "PATCH"]
+    assert of_request["correlation_id"] == of_command["correlation_id"]
+    assert all(("correlation_id" in line) == (line["method"] != "GET") for line in access)
     assert "Nobody" not in server.output
     assert order not in server.output
     assert lines[-1]["message"] in ("stopped", "twofold.access")

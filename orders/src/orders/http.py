@@ -84,6 +84,7 @@ class OrdersApi:
             return json_response(encode(Created(order_id)), 201, headers)
 
         async def create(metadata: Metadata) -> Receipt:
+            request.correlation_id = metadata.correlation_id
             return await self._commands.execute(command, metadata)
 
         return await self._answer(request, body, create, created)
@@ -110,6 +111,7 @@ class OrdersApi:
             return json_response(encode(Changed(command.order_id, status)), headers=headers)
 
         async def change(metadata: Metadata) -> Receipt:
+            request.correlation_id = metadata.correlation_id
             if allowed is None:
                 return await self._commands.execute(command, metadata)
             version = (await orders.load(self._store, command.order_id)).version  # not of the view: that may be stale

@@ -1,5 +1,7 @@
 """The access log: a line for each request, with time, address, method, status and milliseconds; as text or JSON.
 
+As JSON it also has the correlation id of the command that the request sent, by which its events are found.
+
 It has no path: paths name people, and an escaped line break in one would forge a line. Lines are written together, a
 few times a second: a record of `logging` for each request took longer than to answer it.
 """
@@ -14,7 +16,7 @@ from contextlib import suppress
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TextIO
 
-from twofold.http.exchange import Asgi, Message, Receive, Scope, Send
+from twofold.http.exchange import CORRELATION, Asgi, Message, Receive, Scope, Send
 
 FLUSH_SECONDS = 0.2
 
@@ -65,17 +67,20 @@ class AccessLog:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
         line = self._json if self._as_json else self._text
         moment = f"{self._second[1]}{int(now * 1000) % 1000:03}"
-        self._lines.append(line(moment, address, scope["method"], status, seconds * 1000))
+        self._lines.append(line(moment, address, scope, status, seconds * 1000))
 
-    def _text(self, moment: str, address: str, method: str, status: int, milliseconds: float) -> str:
-        return f"{moment} {self._process} INFO twofold.access {address} {method} {status} {milliseconds:.1f} ms\n"
+    def _text(self, moment: str, address: str, scope: Scope, status: int, milliseconds: float) -> str:
+        of = f"{moment} {self._process} INFO twofold.access {address} {scope['method']}"
+        return f"{of} {status} {milliseconds:.1f} ms\n"
 
-    def _json(self, moment: str, address: str, method: str, status: int, milliseconds: float) -> str:
+    def _json(self, moment: str, address: str, scope: Scope, status: int, milliseconds: float) -> str:
         """The fields of `logs.JsonLines`, put together by hand: there is one such line for each request."""
+        method, correlation_id = scope["method"], scope.get(CORRELATION)
+        sent = "" if correlation_id is None else f',"correlation_id":"{correlation_id}"'
         return (
             f'{{"time":"{moment}+00:00","level":"INFO","logger":"twofold.access","process":{self._process},'
             f'"message":{_quoted(f"{method} {status}")},"address":{_quoted(address)},"method":{_quoted(method)},'
-            f'"status":{status},"milliseconds":{milliseconds:.1f}}}\n'
+            f'"status":{status},"milliseconds":{milliseconds:.1f}{sent}}}\n'
         )
 
     def _second_of(self, now: float) -> str:

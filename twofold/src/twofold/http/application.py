@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from twofold.errors import StoreUnavailable
-from twofold.http.exchange import NO_PARAMETERS, ROUTE, Receive, Request, Response, Scope, Send
+from twofold.http.exchange import CORRELATION, NO_PARAMETERS, ROUTE, Receive, Request, Response, Scope, Send
 from twofold.http.problems import Explain, Problem, problem_of
 from twofold.statistics import Timings
 
@@ -67,7 +67,7 @@ class Application:
                 began = perf_counter()
                 request = Request(scope, receive)
                 response = await self._answer(request)
-                scope[ROUTE] = request.route
+                scope[ROUTE], scope[CORRELATION] = request.route, request.correlation_id
                 self._count(request, response.status, perf_counter() - began)
                 await response.send(scope, receive, send)
             case "lifespan":  # whoever serves it has opened all that it needs, and closes it

@@ -10,6 +10,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -20,6 +21,9 @@ Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ROUTE = "twofold.route"
 """Under what key of a scope its route is found once it is answered, for whoever stands around the application."""
+
+CORRELATION = "twofold.correlation"
+"""The same of the correlation id of the command that the request sent, if it sent one."""
 
 NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 
@@ -55,10 +59,21 @@ class Headers:
 class Request:
     """A request. `path` is decoded and begins behind `root`, the prefix under which the application is mounted.
 
-    `route` is the path as its route was declared; empty until one was found.
+    `route` is the path as its route was declared; empty until one was found. `correlation_id` is that of the command
+    that a handler sends for it: set it, and the access log has it too.
     """
 
-    __slots__ = ("_receive", "headers", "method", "path", "path_params", "query_string", "root", "route")
+    __slots__ = (
+        "_receive",
+        "correlation_id",
+        "headers",
+        "method",
+        "path",
+        "path_params",
+        "query_string",
+        "root",
+        "route",
+    )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
@@ -69,6 +84,7 @@ class Request:
         self.headers = Headers(list(scope["headers"]))  # ASGI says only that one can iterate over them
         self.path_params = NO_PARAMETERS
         self.route = ""
+        self.correlation_id: UUID | None = None
         self._receive = receive
 
     @property
