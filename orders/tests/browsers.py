@@ -90,7 +90,8 @@ class Window:
             await self.page.screenshot(path=path, full_page=whole, animations="disabled")
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
+        # A request that a newer one takes the place of is no fault; htmx tells it twice, and all others by more names.
+        if message.type == "error" and not message.text.startswith(("htmx:afterRequest", "htmx:sendAbort")):
             self.faults.append(f"{message.text} ({message.location['url']})")
 
     def _on_failure(self, request: Request) -> None:

@@ -20,6 +20,8 @@ from twofold.testing.contract_base import Seen, happened, seen_by, several, whol
 from twofold.testing.contract_history import History
 from twofold.testing.postgres import PostgresServer, start_postgres
 
+COMMIT = b"Q\0\0\0\x0bcommit\0"  # the whole message: each connection begins with a setting synchronous_commit
+
 # --- the connection breaks --------------------------------------------------------------------------------------------
 
 
@@ -32,7 +34,7 @@ async def test_an_outcome_that_nobody_knows_is_settled_by_the_same_append(
         view = await seen_by(store) if inline else None
         await store.append("order-1", several(1), expected=0)
         calls = {f"broken-{n}": several(2) for n in range(3)}
-        proxy.cut(b"commit\0" if inline else b"broken-0", at)
+        proxy.cut(COMMIT if inline else b"broken-0", at)
         tasks = [asyncio.create_task(store.append(name, events, expected=0)) for name, events in calls.items()]
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         for outcome, (stream, events) in zip(outcomes, calls.items(), strict=True):
@@ -61,7 +63,7 @@ async def test_a_work_whose_end_nobody_knows_says_so(postgres_url: str, at: str)
     async with proxy_to(postgres_url) as proxy, PostgresStore(proxy.url) as store:
         view = Seen(store)
         await store.work(view.create)
-        proxy.cut(b"commit\0", at)
+        proxy.cut(COMMIT, at)
         with pytest.raises(OutcomeUnknown) as caught:
             await store.work(lambda: view.write(1))
         assert caught.value.message_id is None
