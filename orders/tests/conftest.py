@@ -12,13 +12,13 @@ from hypothesis import settings
 
 import browsers
 from orders.app import OrderService, open_service
-from servers import Server, start
 from twofold import Command, CommandBus, Metadata, Receipt
 from twofold.messages import R
 
 pytest.register_assert_rewrite("twofold.testing")  # a failed check shows what it compared
 
 # Only after that, or pytest could not rewrite them.
+from servers import Server, start  # noqa: E402
 from twofold.testing import fixtures  # noqa: E402
 from twofold.testing.postgres import PostgresServer  # noqa: E402
 

@@ -6,9 +6,7 @@ For tests of what only a process shows: HTTP as a client sees it, signals, crash
 from __future__ import annotations
 
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
+
+from twofold.testing import postgres_process
 
 # Where the tests run in the background of a shell script they ignore SIGINT, and so would all that they start. This
 # gives the signal its default and becomes the command. Not preexec_fn: that may hang where there are threads.
@@ -108,17 +108,9 @@ def start(store: str, log: Path, /, *, port: int = 0, command: Sequence[str] = S
 def free_port() -> int:
     """A port of the loopback address that nobody listens on just now.
 
-    Below those that outgoing connections are given, and each worker has its own, so that nobody takes it before the
-    server starts, or while it is started again.
+    Each worker has its own, so that no other takes it before the server starts, or while it is started again.
     """
-    while True:
-        port = 10_000 + WORKERS * secrets.randbelow(10_000 // WORKERS) + WORKER
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+    return postgres_process.free_port(range(10_000 + WORKER, 20_000, WORKERS))
 
 
 def _wait_until_ready(server: Server) -> None:

@@ -36,9 +36,7 @@ from twofold.store import Store, check_names
 from twofold.tracing import folding
 
 PAGE = 500  # events folded in one transaction
-PAGE_BYTES = (
-    4 * 2**20
-)  # of their data, after which it takes no more: decoded and folded they are several times as large
+PAGE_BYTES = 4 * 2**20  # of their data, after which it takes no more: folded they are several times as large
 LONGEST = 1000  # bytes of a sequence's name that an index of any database takes
 IDLE_SECONDS = 5.0  # after which a follower looks at the log without having been woken
 BACK_OFF_SECONDS = (0.05, 0.2, 1.0, 2.0, 5.0)  # between attempts while the store cannot be reached

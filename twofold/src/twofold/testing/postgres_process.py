@@ -39,7 +39,7 @@ class PostgresProcess:
     def __init__(self, folder: Path, programs: Programs, port: int | None, settings: Mapping[str, str]) -> None:
         self.folder = folder
         self.log = folder / "log"
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self._port_given = port is not None
         self._programs = programs
         self._settings = settings
@@ -77,7 +77,7 @@ class PostgresProcess:
         deadline = time.monotonic() + PATIENCE
         while said := self._try_to_start(deadline):
             if PORT_TAKEN in said and not self._port_given:
-                self.port = _free_port()
+                self.port = free_port()
             elif not any(reason in said for reason in PASSING) or time.monotonic() > deadline:
                 raise PostgresUnavailable(f"the server in {self.folder} did not start:\n{said}")
             time.sleep(0.1)
@@ -189,13 +189,14 @@ class PostgresProcess:
             self._watchdog = None
 
 
-def _free_port() -> int:
-    """A port of the loopback address on which nobody listens.
+def free_port(ports: range = range(20_000, 32_000)) -> int:
+    """One of these ports of the loopback address, on which nobody listens.
 
-    Below those that outgoing connections are given, so that none of them has taken it when the server starts again.
+    They lie below those that outgoing connections are given, so that none of them has taken it when a server starts
+    again.
     """
     while True:
-        port = 20_000 + secrets.randbelow(12_000)
+        port = secrets.choice(ports)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
