@@ -15,11 +15,14 @@ from twofold.errors import ProjectionFailed, StatementFailed, StoreFailed
 from twofold.events import NewEvent, Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
+from twofold.statistics import AppendStatistics
 from twofold.store import Moment, Progress, Snapshot
 from twofold.stores.memory import MemoryStore
 from twofold.stores.sqlite import SqliteStore
+from twofold.stores.sqlite.checkpoints import save_checkpoint
 from twofold.stores.sqlite.driver import Connection, drive, drive_fold
-from twofold.stores.sqlite.writer import Job, Outcome, Writer, save_checkpoint
+from twofold.stores.sqlite.inline import InlineFolds
+from twofold.stores.sqlite.writer import Job, Outcome, Writer
 
 T = TypeVar("T")
 
@@ -305,14 +308,20 @@ class FirstLook:
 # --- SQLite -----------------------------------------------------------------------------------------------------------
 
 
-class FoldsOnlyItsOwn(Writer):
-    """Gives a fold what was appended here, and not what another process appended."""
-
-    def _fold(self, appended: Sequence[Recorded[bytes]]) -> None:
+class _OnlyItsOwn(InlineFolds):
+    def run(self, appended: Sequence[Recorded[bytes]]) -> None:
         for name, fold in self._folds.items():
             if appended:
                 drive_fold(self._connection, name, fold, appended)
                 save_checkpoint(self._connection, name, appended[-1].position)
+
+
+class FoldsOnlyItsOwn(Writer):
+    """Gives a fold what was appended here, and not what another process appended."""
+
+    def __init__(self, connection: Connection, on_commit: Callable[[], None], statistics: AppendStatistics) -> None:
+        super().__init__(connection, on_commit, statistics)
+        self.folds = _OnlyItsOwn(connection)
 
 
 class FailsTheGroup(Writer):

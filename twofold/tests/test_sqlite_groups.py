@@ -19,7 +19,7 @@ from twofold.errors import (
 from twofold.events import Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Run, Work
-from twofold.stores.sqlite import SqliteStore, writer
+from twofold.stores.sqlite import SqliteStore, inline, writer
 from twofold.testing.contract_base import attached, happened, seen_by, several, whole
 from twofold.testing.contract_history import check_log
 
@@ -155,7 +155,7 @@ async def test_a_work_that_stops_an_iteration_hangs_nobody(tmp_path: Path) -> No
 async def test_a_fold_far_behind_is_caught_up_in_short_transactions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "CATCH_UP", 10)
+    monkeypatch.setattr(inline, "CATCH_UP", 10)
     async with SqliteStore(tmp_path / "store.db") as without, SqliteStore(tmp_path / "store.db") as store:
         batches: list[list[int]] = []
 
@@ -195,7 +195,7 @@ def forgotten(name: str) -> Work[None]:
 async def test_a_fold_that_cannot_pass_an_event_of_another_process_is_told_by_the_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, catch_up: int
 ) -> None:
-    monkeypatch.setattr(writer, "CATCH_UP", catch_up)
+    monkeypatch.setattr(inline, "CATCH_UP", catch_up)
     async with SqliteStore(tmp_path / "store.db") as without, SqliteStore(tmp_path / "store.db") as store:
         known = 0
 

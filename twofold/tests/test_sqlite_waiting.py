@@ -12,8 +12,8 @@ from twofold.errors import StoreClosed, StoreFailed
 from twofold.sql import Fetch
 from twofold.stores.sqlite import SqliteStore
 from twofold.stores.sqlite import store as sqlite_store
+from twofold.stores.sqlite.checkpoints import head
 from twofold.stores.sqlite.driver import Connection
-from twofold.stores.sqlite.writer import head
 from twofold.testing.contract_base import several
 
 

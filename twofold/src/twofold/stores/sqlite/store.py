@@ -26,10 +26,11 @@ from twofold.stores.looking_back import LookingBack
 from twofold.stores.reading import PagedReading
 from twofold.stores.rows import page_of, page_of_stream
 from twofold.stores.sqlite import jobs
+from twofold.stores.sqlite.checkpoints import checkpoint, head, save_checkpoint
 from twofold.stores.sqlite.driver import Connection, DriverError, drive, translated
 from twofold.stores.sqlite.rows import LOOKING_BACK, READ_ALL, READ_ONE, READ_STREAM
 from twofold.stores.sqlite.transaction import Transaction
-from twofold.stores.sqlite.writer import Writer, checkpoint, head, save_checkpoint
+from twofold.stores.sqlite.writer import Writer
 
 T = TypeVar("T")
 
@@ -106,7 +107,7 @@ class SqliteStore(PagedReading, LookingBack):
     async def check(self) -> None:
         """See Store.check."""
         self._open.writer.check()
-        self._open.writer.check_folds()
+        self._open.writer.folds.check()
         await self.head()
 
     # --- the log ----------------------------------------------------------------------------------------------------
@@ -254,7 +255,7 @@ class SqliteStore(PagedReading, LookingBack):
 
     def attach(self, name: str, fold: Fold) -> None:
         """See ViewStore.attach."""
-        self._open.writer.attach(name, fold)
+        self._open.writer.folds.attach(name, fold)
 
     async def advance(self, name: str, fold: Fold, *, limit: int) -> Progress:
         """See ViewStore.advance."""

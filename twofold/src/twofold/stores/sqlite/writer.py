@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -27,20 +27,16 @@ from twofold.errors import (
     StoreUnavailable,
     TwofoldError,
 )
-from twofold.events import Recorded
-from twofold.sql import Fold
 from twofold.statistics import AppendStatistics
-from twofold.store import without_checkpoint
-from twofold.stores.rows import page_of
-from twofold.stores.sqlite.driver import Connection, DriverError, drive_fold, in_doubt, translate
-from twofold.stores.sqlite.rows import READ_ALL
+from twofold.stores.sqlite.checkpoints import head
+from twofold.stores.sqlite.driver import Connection, DriverError, in_doubt, translate
+from twofold.stores.sqlite.inline import FarBehind, InlineFolds
 from twofold.stores.sqlite.transaction import STREAMS, Known, Transaction
 
 T = TypeVar("T")
 log = logging.getLogger("twofold.sqlite")
 
 GROUP_LIMIT = 512  # jobs in one commit: bounds the time that the first of them waits
-CATCH_UP = 1_000  # events that a fold may have missed before it is caught up in transactions of its own
 WAITING_LIMIT = 20_000  # jobs that may wait; more are refused at once
 
 
@@ -49,10 +45,6 @@ class Refused:
     """What a job answers that wrote nothing because of `error`."""
 
     error: TwofoldError
-
-
-class _FarBehind(StoreBusy):
-    """A fold has missed more than one transaction should take; busy, to a caller, where others stay that far ahead."""
 
 
 class Job(NamedTuple, Generic[T]):
@@ -77,17 +69,12 @@ class Writer:
         self._statistics = statistics
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
-        self._folds: Mapping[str, Fold] = {}
         self._failure: StoreFailed | None = None
-        self._stuck: ProjectionFailed | None = None
         self._closed = False
         self._known: Known | None = None  # None: look
+        self.folds = InlineFolds(connection)
         self._thread = Thread(target=self._serve, name="twofold-sqlite-writer", daemon=True)
         self._thread.start()
-
-    def attach(self, name: str, fold: Fold) -> None:
-        """Run the fold in the transaction of every append from now on."""
-        self._folds = {**self._folds, name: fold}
 
     def check(self) -> None:
         """Raise StoreClosed, StoreFailed or StoreBusy if nothing can be submitted now."""
@@ -97,11 +84,6 @@ class Writer:
             raise StoreFailed(*self._failure.args)
         if self._queue.qsize() >= WAITING_LIMIT:
             raise StoreBusy(f"{WAITING_LIMIT} appends are waiting already")
-
-    def check_folds(self) -> None:
-        """Raise ProjectionFailed if a fold cannot get past an event that is in the log: then no append succeeds."""
-        if self._stuck is not None:
-            raise self._stuck.again()
 
     def submit(
         self, run: Callable[[Transaction], T | Refused], subject: str, message_id: UUID | None = None
@@ -145,9 +127,9 @@ class Writer:
         try:
             try:
                 outcomes = self._run(jobs)
-            except _FarBehind:
+            except FarBehind:
                 self._connection.roll_back()
-                self._catch_up()
+                self.folds.catch_up()
                 outcomes = self._run(jobs)
             committing = True
             self._connection.run("commit")
@@ -163,7 +145,7 @@ class Writer:
             return self._run_together(jobs)
         except Exception as error:
             self._known = None
-            if in_doubt(error) or isinstance(error, _FarBehind):
+            if in_doubt(error) or isinstance(error, FarBehind):
                 raise
             return self._run_apart(jobs)
 
@@ -173,7 +155,7 @@ class Writer:
         transaction = Transaction(self._connection, self._now())
         outcomes = [_outcome(job, job.run(transaction)) for job in jobs]
         transaction.flush()
-        self._fold(transaction.appended)
+        self.folds.run(transaction.appended)
         return outcomes
 
     def _now(self) -> Known:
@@ -195,9 +177,9 @@ class Writer:
             connection.run("savepoint job")
             try:
                 outcome = _outcome(job, job.run(transaction))
-                self._fold(transaction.appended)
+                self.folds.run(transaction.appended)
             except Exception as error:
-                if in_doubt(error) or isinstance(error, _FarBehind):
+                if in_doubt(error) or isinstance(error, FarBehind):
                     raise
                 connection.run("rollback to job")
                 transaction.head = before
@@ -206,58 +188,6 @@ class Writer:
             connection.run("release job")
             outcomes.append(outcome)
         return outcomes
-
-    def _fold(self, appended: Sequence[Recorded[bytes]]) -> None:
-        if not appended:
-            return
-        connection = self._connection
-        for name, fold in self._folds.items():
-            reached = self._reached(name)
-            missed = appended[0].position - 1 - reached  # what others appended without this fold
-            if missed > CATCH_UP:
-                raise _FarBehind("a fold has missed too much for one transaction")
-            adopted = appended[-1].position - appended[0].position >= len(appended)  # by a job between two appends
-            events = appended
-            if missed or adopted:  # or fewer than none, where another job of the group has brought the fold further
-                events = page_of(connection.rows(READ_ALL, (reached, -1))).whole()
-            if missed > 0:  # by itself: should it be an event of this append that cannot be folded, nothing is stuck
-                others = [event for event in events if event.position < appended[0].position]
-                self._fold_missed(name, fold, others)
-                events = events[len(others) :]
-            if events:
-                drive_fold(connection, name, fold, events)
-            save_checkpoint(connection, name, appended[-1].position)
-        self._stuck = None
-
-    def _catch_up(self) -> None:
-        """Bring the folds to the head of the log page by page: to do it in one append would hold up every process."""
-        connection = self._connection
-        for name, fold in self._folds.items():
-            behind = True
-            while behind:
-                with connection.transaction():
-                    reached = self._reached(name)
-                    events = page_of(connection.rows(READ_ALL, (reached, CATCH_UP))).whole()
-                    behind = bool(events)
-                    if events:
-                        self._fold_missed(name, fold, events)
-                        save_checkpoint(connection, name, events[-1].position)
-
-    def _reached(self, name: str) -> int:
-        """The checkpoint of an attached fold; without one its tables are another's by now, or never were."""
-        reached = checkpoint(self._connection, name)
-        if reached is None:
-            self._stuck = without_checkpoint(name)
-            raise self._stuck
-        return reached
-
-    def _fold_missed(self, name: str, fold: Fold, events: Sequence[Recorded[bytes]]) -> None:
-        """Fold what others appended; if that cannot be done no append can, and `check_folds` tells it."""
-        try:
-            drive_fold(self._connection, name, fold, events)
-        except ProjectionFailed as failure:
-            self._stuck = failure
-            raise
 
     def _failed(self, jobs: Sequence[Job[Any]], error: BaseException, *, committing: bool) -> list[Outcome]:
         if not isinstance(error, DriverError):  # a fold that could not catch up, or the like: of these jobs only
@@ -289,20 +219,3 @@ class Writer:
 
 def _outcome(job: Job[Any], result: object) -> Outcome:
     return (job, None, result.error) if isinstance(result, Refused) else (job, result, None)
-
-
-def head(connection: Connection) -> int:
-    """The position of the last event; 0 in an empty log."""
-    position: int = connection.get("select coalesce(max(position), 0) from event")
-    return position
-
-
-def checkpoint(connection: Connection, name: str) -> int | None:
-    """The position that the fold has reached; None if it never ran."""
-    position: int | None = connection.get("select position from checkpoint where name = ?", (name,))
-    return position
-
-
-def save_checkpoint(connection: Connection, name: str, position: int) -> None:
-    """Note the position that the fold has reached."""
-    connection.run("insert or replace into checkpoint (name, position) values (?, ?)", (name, position))
