@@ -1,6 +1,7 @@
 """Group commit in the SQLite store: what waits together is committed together, and each stands or falls alone."""
 
 import asyncio
+import sys
 import traceback
 from collections.abc import Sequence
 from functools import partial
@@ -95,6 +96,47 @@ async def test_each_of_a_group_stands_or_falls_alone(tmp_path: Path) -> None:
         assert await view.positions(store) == list(range(1, 12))
 
 
+async def test_appends_of_one_turn_of_the_loop_are_one_group(tmp_path: Path) -> None:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # the writer's thread runs as soon as it has something to do
+    try:
+        async with SqliteStore(tmp_path / "store.db") as store:
+            await asyncio.gather(*(store.append(f"order-{n}", several(1), expected=0) for n in range(50)))
+            groups = store.statistics.read().groups
+    finally:
+        sys.setswitchinterval(usual)
+    assert (groups.count, groups.sum) == (1, 50)
+
+
+async def test_more_than_a_group_holds_are_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "GROUP_LIMIT", 20)
+    async with SqliteStore(tmp_path / "store.db") as store:
+        await asyncio.gather(*(store.append(f"order-{n}", several(1), expected=0) for n in range(50)))
+        assert store.statistics.read().groups.count == 3
+        assert len(await whole(store)) == 50
+
+
+async def test_appends_that_were_given_up_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "WAITING_LIMIT", 6)
+    async with SqliteStore(tmp_path / "store.db") as store:
+        async with Held(store):
+            appends = [asyncio.create_task(store.append(f"order-{n}", several(1), expected=0)) for n in range(5)]
+            await asyncio.sleep(0)
+            for append in appends:
+                append.cancel()
+            await asyncio.wait(appends)
+        await store.append("order-6", several(1), expected=0)
+        assert len(await whole(store)) == 1
+
+
+async def test_what_is_submitted_in_the_turn_of_the_close_is_stored(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+    async with store:
+        append = asyncio.ensure_future(store.append("order-1", several(1), expected=0))
+        await asyncio.sleep(0)  # it is submitted, and not yet handed over
+    assert (await append).version == 1
+
+
 async def test_a_view_that_is_promoted_among_appends_misses_nothing(tmp_path: Path) -> None:
     async with SqliteStore(tmp_path / "store.db") as store:
         view = await seen_by(store)
@@ -110,7 +152,7 @@ async def test_a_view_that_is_promoted_among_appends_misses_nothing(tmp_path: Pa
 
 
 async def test_too_many_that_wait_are_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "WAITING_LIMIT", 5)
+    monkeypatch.setattr(writer, "WAITING_LIMIT", 6)  # with the one that holds the writer
     async with SqliteStore(tmp_path / "store.db") as store:
         async with Held(store):
             appends = [asyncio.create_task(store.append(f"order-{n}", several(1), expected=0)) for n in range(5)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar, assert_never
@@ -120,9 +119,11 @@ class OrderDetails(Projection[OrderEvent, OrderView]):
     def text(self, view: OrderView, /) -> str:
         """Ids, names of products, and the address."""
         address = view.shipping_address
-        lines = address.values() if isinstance(address, Mapping) else (address,)
-        products = (word for item in view.items for word in (item.product_id, item.product_name))
-        return "\n".join((view.order_id, view.customer_id, *lines, *products))
+        texts = [view.order_id, view.customer_id]
+        texts += (address,) if isinstance(address, str) else address.values()
+        for item in view.items:
+            texts += item.product_id, item.product_name
+        return "\n".join(texts)
 
 
 def _created(order_id: str, event: OrderCreated, at: datetime, version: int) -> OrderView:

@@ -27,7 +27,8 @@ _metadata = sa.MetaData(schema=SCHEMA)
 
 
 def _table(name: str, *columns: sa.Column[Any]) -> sa.Table:
-    return sa.Table(name, _metadata, *columns)
+    # Without a rowid the rows stand in their primary key: one tree to change for SQLite, and not two.
+    return sa.Table(name, _metadata, *columns, sqlite_with_rowid=False)
 
 
 def _key(name: str) -> sa.Column[str]:
