@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from bench import plots, reports
 from bench.comparing import ROUNDS, Comparison, Measured, Unavailable, a_core, compare
+from bench.slow_disk import slow_down
 from twofold.testing.postgres import PostgresServer, PostgresUnavailable, start_postgres
 
 GROUPS = ("library", "service", "starting")
@@ -52,12 +54,18 @@ def main() -> None:
     parser.add_argument("--only", metavar="TEXT", default="", help="only works whose name has this text")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"after the warm-up (default: {ROUNDS})")
     parser.add_argument("--out", type=Path, default=Path("bench/results"), help="where JSON and plot go")
+    parser.add_argument(
+        "--slow-disk", type=int, metavar="MICROSECONDS", default=0, help="that every sync takes longer, on both sides"
+    )
     given = parser.parse_args()
     groups: Sequence[str] = given.groups or GROUPS
     if unknown := set(groups) - set(GROUPS):
         parser.error(f"there is no group {', '.join(sorted(unknown))}; there are: {', '.join(GROUPS)}")
     asked = [each for group in groups for each in comparisons(group) if given.only in each.work]
-    measured, missing = asyncio.run(measure(asked, given.rounds))
+    with tempfile.TemporaryDirectory(prefix="bench-disk-") as folder:
+        if given.slow_disk:
+            slow_down(given.slow_disk, Path(folder))
+        measured, missing = asyncio.run(measure(asked, given.rounds))
     reports.show(measured, missing)
     given.out.mkdir(parents=True, exist_ok=True)
     reports.write_json(given.out / "comparisons.json", measured, missing)
