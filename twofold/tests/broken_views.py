@@ -310,7 +310,7 @@ class FirstLook:
 
 class _OnlyItsOwn(InlineFolds):
     def run(self, appended: Sequence[Recorded[bytes]]) -> None:
-        for name, fold in self._folds.items():
+        for name, fold in self.attached.items():
             if appended:
                 drive_fold(self._connection, name, fold, appended)
                 save_checkpoint(self._connection, name, appended[-1].position)

@@ -352,6 +352,6 @@ class Store(EventStore, IdempotencyStore, SnapshotStore, ViewStore, InspectionSt
         """Return if the store can be read and written now.
 
         Raises StoreClosed, StoreFailed or StoreBusy if not, and ProjectionFailed if an inline fold cannot get past
-        what another process appended: then no append succeeds.
+        what another process appended: then no append succeeds. Each call tries that again.
         """
         ...

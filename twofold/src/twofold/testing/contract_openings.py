@@ -13,13 +13,22 @@ from threading import Event
 import pytest
 from uuid_utils.compat import uuid7
 
-from twofold.errors import Conflict, IdempotencyKeyReused, RequestRefused, StoreClosed
+from twofold.errors import Conflict, IdempotencyKeyReused, ProjectionFailed, RequestRefused, StoreClosed
 from twofold.events import Receipt, Recorded
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Work
 from twofold.store import Snapshot, Store
 from twofold.testing.contract_adoption import adoptable
-from twofold.testing.contract_base import ContractBase, Seen, attached, events_of, seen_by, several, whole
+from twofold.testing.contract_base import (
+    ContractBase,
+    Seen,
+    attached,
+    events_of,
+    happened,
+    seen_by,
+    several,
+    whole,
+)
 from twofold.testing.contract_concurrency import write
 from twofold.testing.contract_history import History
 
@@ -185,6 +194,25 @@ class OpeningsContract(ContractBase):
             log = await whole(one)
             assert await view.positions(one) == [recorded.position for recorded in log]
             assert await other.checkpoint("seen") == log[-1].position
+
+    async def test_the_check_tells_a_fold_that_is_stuck_until_it_is_not(self, tmp_path: Path) -> None:
+        """Nobody sends appends to a service that says it is not ready: it must find out without one."""
+        async with AsyncExitStack() as stack:
+            one, other = await self._openings(stack, tmp_path, 2)
+            view = await seen_by(one)
+            await other.append("order-1", [happened(type="Poison")], expected=0)
+            for ask in (partial(one.append, "order-2", several(1), expected=0), one.check, one.check):
+                with pytest.raises(ProjectionFailed):
+                    await ask()
+
+            def mended(events: Sequence[Recorded[bytes]]) -> Work[None]:
+                yield from view.write(*(recorded.position for recorded in events))
+
+            one.attach("seen", mended)
+            await one.check()
+            assert await view.positions(one) == [1]
+            await one.append("order-2", several(1), expected=0)
+            assert await view.positions(one) == [1, 2]
 
     async def test_one_of_many_openings_wins_each_version(self, tmp_path: Path) -> None:
         async with AsyncExitStack() as stack:

@@ -29,7 +29,7 @@ from twofold.stores.postgres.limits import READ, SCAN, WRITE
 from twofold.stores.postgres.moment import moment_of
 from twofold.stores.postgres.pool import Pool
 from twofold.stores.postgres.schema import Log, prepare
-from twofold.stores.postgres.writer import Writer
+from twofold.stores.postgres.writer import CATCH_UP, Writer
 from twofold.stores.reading import PagedReading
 from twofold.stores.rows import page_of, page_of_stream
 
@@ -106,8 +106,12 @@ class PostgresStore(PagedReading, LookingBack):
 
     async def check(self) -> None:
         """See Store.check."""
-        self._open.writer.check()
-        self._open.writer.check_folds()
+        writer = self._open.writer
+        writer.check()
+        if writer.stuck is not None:  # until it is mended, be it by another process
+            for name, fold in writer.folds.items():
+                await self.advance(name, fold, limit=CATCH_UP)
+            writer.stuck = None
         ((standby,),) = await self._open.readers.read("select pg_is_in_recovery()")
         if standby:
             raise StoreUnavailable("the server is a standby, and takes no writes")

@@ -64,14 +64,15 @@ class Writer:
         self._statistics = statistics
         self._waiting: deque[Append] = deque()
         self._more = asyncio.Event()
-        self._folds: Mapping[str, Fold] = {}
-        self._stuck: ProjectionFailed | None = None
+        self.folds: Mapping[str, Fold] = {}
+        self.stuck: ProjectionFailed | None = None
+        """Why no append succeeds, where a fold could not get past an event that is in the log."""
         self._closed = False
         self._task = asyncio.create_task(self._serve(), name="twofold-postgres-writer")
 
     def attach(self, name: str, fold: Fold) -> None:
         """Run the fold in the transaction of every append from now on."""
-        self._folds = {**self._folds, name: fold}
+        self.folds = {**self.folds, name: fold}
 
     def check(self) -> None:
         """Raise StoreClosed or StoreBusy if nothing can be submitted now."""
@@ -79,11 +80,6 @@ class Writer:
             raise StoreClosed("the store is closed")
         if len(self._waiting) >= WAITING_LIMIT:
             raise StoreBusy(f"{WAITING_LIMIT} appends are waiting already")
-
-    def check_folds(self) -> None:
-        """Raise ProjectionFailed if a fold cannot get past an event that is in the log: then no append succeeds."""
-        if self._stuck is not None:
-            raise self._stuck.again()
 
     def submit(
         self, stream: str, events: Sequence[NewEvent], expected: int | None, idempotency: Idempotency | None
@@ -150,7 +146,7 @@ class Writer:
         except StoreUnavailable as error:
             return [(append, type(error)(*error.args)) for append in appends]
         except ProjectionFailed as error:
-            if error is not self._stuck:
+            if error is not self.stuck:
                 return await self._halved(appends, error)
             return [(append, error.again()) for append in appends]  # none of them is at fault, and none can be stored
         except Exception as error:
@@ -166,7 +162,7 @@ class Writer:
     async def _store(self, appends: Sequence[Append]) -> list[Outcome]:
         connection = await self._connected()
         group = Group(appends, datetime.now(UTC))
-        if not self._folds and not group.anywhere:
+        if not self.folds and not group.anywhere:
             rows = await group.ask(connection, self._lock)  # one round trip, and a transaction of its own
             return self._stored(group.judged(rows), group)
         async with connection.transaction():
@@ -174,7 +170,7 @@ class Writer:
                 await connection.rows(sql.LOCK, (self._lock,))  # from here on they stay where they are
                 group.expect(dict(await connection.rows(sql.LAST_OF_STREAMS, (group.anywhere,))))
             outcomes = group.judged(await group.ask(connection, self._lock))
-            await self._fold(connection, group.stored() if self._folds else ())
+            await self._fold(connection, group.stored() if self.folds else ())
         return self._stored(outcomes, group)
 
     def _stored(self, outcomes: list[Outcome], group: Group) -> list[Outcome]:
@@ -190,7 +186,7 @@ class Writer:
         return self._connection
 
     async def _fold(self, connection: Connection, appended: Sequence[Recorded[bytes]]) -> None:
-        folds = self._folds  # those of this moment: one that is attached meanwhile begins with the next group
+        folds = self.folds  # those of this moment: one that is attached meanwhile begins with the next group
         if not appended or not folds:
             return
         known = await jobs.locked(connection, *folds)
@@ -206,12 +202,12 @@ class Writer:
                 )
             await jobs.drive_fold(connection, name, fold, appended)
         await connection.run(sql.SAVE_CHECKPOINTS, ((list(folds), appended[-1].position),))
-        self._stuck = None
+        self.stuck = None
 
     async def _catch_up(self) -> None:
         """Bring the folds to the head of the log page by page: to do it in one append would hold up every process."""
         connection = await self._connected()
-        for name, fold in self._folds.items():
+        for name, fold in self.folds.items():
             more = True
             while more:
                 async with connection.transaction():
@@ -225,18 +221,18 @@ class Writer:
     def _reached(self, known: Mapping[str, int], name: str) -> int:
         """The checkpoint of an attached fold; without one its tables are another's by now, or never were."""
         if name not in known:
-            self._stuck = without_checkpoint(name)
-            raise self._stuck
+            self.stuck = without_checkpoint(name)
+            raise self.stuck
         return known[name]
 
     async def _fold_missed(
         self, connection: Connection, name: str, fold: Fold, events: Sequence[Recorded[bytes]]
     ) -> None:
-        """Fold what others appended; if that cannot be done no append can, and `check_folds` tells it."""
+        """Fold what others appended; if that cannot be done no append can."""
         try:
             await jobs.drive_fold(connection, name, fold, events)
         except ProjectionFailed as failure:
-            self._stuck = failure
+            self.stuck = failure
             raise
 
     def _deliver(self, outcomes: Sequence[Outcome]) -> None:

@@ -25,17 +25,13 @@ class InlineFolds:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._folds: Mapping[str, Fold] = {}
-        self._stuck: ProjectionFailed | None = None
+        self.attached: Mapping[str, Fold] = {}
+        self.stuck: ProjectionFailed | None = None
+        """Why no append succeeds, where a fold could not get past an event that is in the log."""
 
     def attach(self, name: str, fold: Fold) -> None:
         """Run the fold in the transaction of every append from now on."""
-        self._folds = {**self._folds, name: fold}
-
-    def check(self) -> None:
-        """Raise ProjectionFailed if a fold cannot get past an event that is in the log: then no append succeeds."""
-        if self._stuck is not None:
-            raise self._stuck.again()
+        self.attached = {**self.attached, name: fold}
 
     def run(self, appended: Sequence[Recorded[bytes]]) -> None:
         """Fold what the open transaction has appended, and before it what others appended meanwhile.
@@ -45,7 +41,7 @@ class InlineFolds:
         if not appended:
             return
         connection = self._connection
-        for name, fold in self._folds.items():
+        for name, fold in self.attached.items():
             reached = self._reached(name)
             missed = appended[0].position - 1 - reached  # what others appended without this fold
             if missed > CATCH_UP:
@@ -61,13 +57,13 @@ class InlineFolds:
             if events:
                 drive_fold(connection, name, fold, events)
             save_checkpoint(connection, name, appended[-1].position)
-        self._stuck = None
+        self.stuck = None
 
     def catch_up(self) -> None:
         """Bring the folds to the head of the log, each page in a transaction of its own: to do it in one append would
         hold up every process. Raises ProjectionFailed."""
         connection = self._connection
-        for name, fold in self._folds.items():
+        for name, fold in self.attached.items():
             behind = True
             while behind:
                 with connection.transaction():
@@ -82,14 +78,14 @@ class InlineFolds:
         """The checkpoint of an attached fold; without one its tables are another's by now, or never were."""
         reached = checkpoint(self._connection, name)
         if reached is None:
-            self._stuck = without_checkpoint(name)
-            raise self._stuck
+            self.stuck = without_checkpoint(name)
+            raise self.stuck
         return reached
 
     def _fold_missed(self, name: str, fold: Fold, events: Sequence[Recorded[bytes]]) -> None:
-        """Fold what others appended; if that cannot be done no append can, and `check` tells it."""
+        """Fold what others appended; if that cannot be done no append can."""
         try:
             drive_fold(self._connection, name, fold, events)
         except ProjectionFailed as failure:
-            self._stuck = failure
+            self.stuck = failure
             raise

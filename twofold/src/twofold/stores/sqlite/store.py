@@ -28,6 +28,7 @@ from twofold.stores.rows import page_of, page_of_stream
 from twofold.stores.sqlite import jobs
 from twofold.stores.sqlite.checkpoints import checkpoint, head, save_checkpoint
 from twofold.stores.sqlite.driver import Connection, DriverError, drive, translated
+from twofold.stores.sqlite.inline import CATCH_UP
 from twofold.stores.sqlite.rows import LOOKING_BACK, READ_ALL, READ_ONE, READ_STREAM
 from twofold.stores.sqlite.transaction import Transaction
 from twofold.stores.sqlite.writer import Writer
@@ -106,8 +107,12 @@ class SqliteStore(PagedReading, LookingBack):
 
     async def check(self) -> None:
         """See Store.check."""
-        self._open.writer.check()
-        self._open.writer.folds.check()
+        writer = self._open.writer
+        writer.check()
+        if writer.folds.stuck is not None:  # until it is mended, be it by another process
+            for name, fold in writer.folds.attached.items():
+                await self.advance(name, fold, limit=CATCH_UP)
+            writer.folds.stuck = None
         await self.head()
 
     # --- the log ----------------------------------------------------------------------------------------------------
