@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from twofold.statistics import AppendStatistics
 from twofold.store import Moment, Progress, Snapshot
 from twofold.stores.memory import MemoryStore
 from twofold.stores.sqlite import SqliteStore
+from twofold.stores.sqlite.bell import Bell
 from twofold.stores.sqlite.checkpoints import save_checkpoint
 from twofold.stores.sqlite.driver import Connection, drive, drive_fold
 from twofold.stores.sqlite.inline import InlineFolds
@@ -66,14 +68,17 @@ class SharesOneSleep(MemoryStore):
             await self._sleep
 
 
+class _DeafBell(Bell):
+    def _poll_later(self) -> None:
+        pass
+
+
 class DeafToOthers(SqliteStore):
     """Hears of the appends of its own opening only."""
 
-    async def wait_appended(self, *, after: int) -> None:
-        while await self.head() <= after:
-            woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting[woken] = after
-            await woken
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self._bell = _DeafBell(self._head)
 
 
 class OpenWhenClosed(MemoryStore):

@@ -10,7 +10,8 @@ import pytest
 
 from twofold.errors import StoreClosed, StoreFailed
 from twofold.sql import Fetch
-from twofold.stores.sqlite import SqliteStore
+from twofold.stores.sqlite import SqliteStore, bell
+from twofold.stores.sqlite import moment as sqlite_moment
 from twofold.stores.sqlite import store as sqlite_store
 from twofold.stores.sqlite.checkpoints import head
 from twofold.stores.sqlite.driver import Connection
@@ -30,7 +31,7 @@ class Looks:
 
 
 async def test_many_who_wait_look_as_often_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_store, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(bell, "POLL_SECONDS", 0.01)
     async with SqliteStore(tmp_path / "store.db") as store, SqliteStore(tmp_path / "store.db") as other:
         looks = Looks(monkeypatch)
         waiting = [asyncio.create_task(store.wait_appended(after=0)) for _ in range(500)]
@@ -43,7 +44,7 @@ async def test_many_who_wait_look_as_often_as_one(tmp_path: Path, monkeypatch: p
 
 
 async def test_nobody_looks_when_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_store, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(bell, "POLL_SECONDS", 0.01)
     async with SqliteStore(tmp_path / "store.db") as store:
         looks = Looks(monkeypatch)
         for _ in range(2):  # it begins again, too
@@ -59,7 +60,7 @@ async def test_nobody_looks_when_nobody_waits(tmp_path: Path, monkeypatch: pytes
 
 
 async def test_who_waits_is_woken_for_its_own_position_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_store, "POLL_SECONDS", 3600)  # it is the commits that wake
+    monkeypatch.setattr(bell, "POLL_SECONDS", 3600)  # it is the commits that wake
     async with SqliteStore(tmp_path / "store.db") as store:
         waiting = [asyncio.create_task(store.wait_appended(after=position)) for position in range(3)]
         await asyncio.sleep(0)
@@ -129,7 +130,7 @@ async def test_a_moment_is_opened_and_closed_beside_the_event_loop(
     Slow.begun, Slow.may_open = threading.Barrier(3), threading.Event()
     Slow.opened, Slow.closed = [], []
     async with SqliteStore(tmp_path / "store.db") as store:
-        monkeypatch.setattr(sqlite_store, "Connection", Slow)
+        monkeypatch.setattr(sqlite_moment, "Connection", Slow)
 
         async def look() -> None:
             async with store.moment() as moment:

@@ -7,9 +7,9 @@ writer nor waits for it: at a few microseconds each, a hop to a thread would cos
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
@@ -26,9 +26,11 @@ from twofold.stores.looking_back import LookingBack
 from twofold.stores.reading import PagedReading
 from twofold.stores.rows import page_of, page_of_stream
 from twofold.stores.sqlite import jobs
+from twofold.stores.sqlite.bell import Bell
 from twofold.stores.sqlite.checkpoints import checkpoint, head, save_checkpoint
-from twofold.stores.sqlite.driver import Connection, DriverError, drive, translated
+from twofold.stores.sqlite.driver import Connection, drive, translated
 from twofold.stores.sqlite.inline import CATCH_UP
+from twofold.stores.sqlite.moment import moment_of
 from twofold.stores.sqlite.rows import LOOKING_BACK, READ_ALL, READ_ONE, READ_STREAM
 from twofold.stores.sqlite.transaction import Transaction
 from twofold.stores.sqlite.writer import Writer
@@ -36,7 +38,6 @@ from twofold.stores.sqlite.writer import Writer
 T = TypeVar("T")
 
 PAGE = 256  # events read in one go on the event loop: well under a millisecond
-POLL_SECONDS = 0.05  # how late an append of another process may be noticed
 
 
 class _Opened(NamedTuple):
@@ -59,8 +60,7 @@ class SqliteStore(PagedReading, LookingBack):
             raise StoreRefused("a SQLite store lives in a file: sqlite:///orders.db; for memory there is memory:")
         self.statistics = AppendStatistics()
         self._opened: _Opened | None = None
-        self._waiting: dict[asyncio.Future[None], int] = {}  # for a position above this
-        self._polling: asyncio.TimerHandle | None = None  # set as long as somebody waits
+        self._bell = Bell(self._head)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -76,7 +76,7 @@ class SqliteStore(PagedReading, LookingBack):
             if self._opened is not None:  # nobody would close the first writer any more
                 raise StoreRefused(f"this store of {self._path} is open already; make another for a second opening")
             scanner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="twofold-sqlite-scan")
-            writer = Writer(writing, self._wake, self.statistics)
+            writer = Writer(writing, self._bell.ring, self.statistics)
             self._opened = _Opened(id, writer, writing, reading, scanning, scanner)
             stack.pop_all()  # all are open: from now on __aexit__ closes them
         return self
@@ -85,10 +85,8 @@ class SqliteStore(PagedReading, LookingBack):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         opened, self._opened = self._open, None
-        self._wake()  # who waits for an append hears that the store is closed
-        if self._polling is not None:
-            self._polling.cancel()
-            self._polling = None
+        self._bell.ring()  # who waits for an append hears that the store is closed
+        self._bell.rest()
         await opened.writer.close()
         await asyncio.to_thread(opened.scanner.shutdown)
         for connection in (opened.scanning, opened.reading, opened.writing):
@@ -191,41 +189,16 @@ class SqliteStore(PagedReading, LookingBack):
     async def head(self) -> int:
         """See EventStore.head."""
         with translated():
-            return head(self._open.reading)
+            return self._head()
+
+    def _head(self) -> int:
+        return head(self._open.reading)
 
     async def wait_appended(self, *, after: int) -> None:
         """See EventStore.wait_appended. Appends of other processes are noticed by polling, once for all who wait."""
         after = bounded(after)
         while await self.head() <= after:
-            woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting[woken] = after
-            self._poll_later()
-            try:
-                await woken
-            finally:
-                del self._waiting[woken]
-
-    def _poll_later(self) -> None:
-        if self._polling is None:
-            self._polling = asyncio.get_running_loop().call_later(POLL_SECONDS, self._poll)
-
-    def _poll(self) -> None:
-        self._polling = None
-        self._wake()
-        if self._waiting:  # else it ends here
-            self._poll_later()
-
-    def _wake(self) -> None:
-        """Wake those whose position is there; after an error all, who then look themselves and are told of it."""
-        if not self._waiting:
-            return
-        try:
-            reached = head(self._open.reading)
-        except (StoreClosed, DriverError):
-            reached = LARGEST + 1
-        for woken, after in self._waiting.items():
-            if after < reached and not woken.done():
-                woken.set_result(None)
+            await self._bell.wait(after)
 
     # --- answers and snapshots --------------------------------------------------------------------------------------
 
@@ -325,42 +298,7 @@ class SqliteStore(PagedReading, LookingBack):
         with translated():
             return await asyncio.get_running_loop().run_in_executor(opened.scanner, opened.scanning.rows, *query)
 
-    @asynccontextmanager
-    async def moment(self) -> AsyncGenerator[Moment]:
+    def moment(self) -> AbstractAsyncContextManager[Moment]:
         """See ViewStore.moment. The write-ahead log cannot shrink as long as it is open."""
         _ = self._open  # raises StoreClosed
-        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="twofold-sqlite-moment")
-        opened = ExitStack()  # the thread's: to open may wait for another process, and goes on if we are cancelled
-
-        def begin() -> Connection:
-            connection = Connection.open(self._path, read_only=True)
-            opened.callback(connection.close)
-            connection.run("begin")
-            head(connection)  # it is the first read that fixes what the transaction sees
-            return connection
-
-        try:
-            with translated():
-                connection = await asyncio.get_running_loop().run_in_executor(thread, begin)
-            yield SqliteMoment(connection, thread)
-        finally:
-            thread.submit(opened.close)  # after what still runs there although its caller has gone
-            await asyncio.to_thread(thread.shutdown)
-
-
-class SqliteMoment:
-    """A `Moment`: a read transaction, whose reads run one after the other on a thread."""
-
-    def __init__(self, connection: Connection, thread: ThreadPoolExecutor) -> None:
-        self._connection = connection
-        self._thread = thread
-
-    async def checkpoint(self, name: str) -> int | None:
-        """See Moment.checkpoint."""
-        with translated():
-            return await asyncio.get_running_loop().run_in_executor(self._thread, checkpoint, self._connection, name)
-
-    async def scan(self, query: Fetch) -> list[Row]:
-        """See Moment.scan."""
-        with translated():
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.rows, *query)
+        return moment_of(self._path)
