@@ -7,6 +7,7 @@ import importlib
 import tracemalloc
 import unicodedata
 from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twofold.errors import StoreFailed
 from twofold.search import BYTES, LETTERS, SOUGHT, TextIndex, stored_words, words_of
-from twofold.sql import Fetch, Row, Work
+from twofold.sql import MATCHING, Fetch, Row, Work
+from twofold.stores.sqlite import SqliteStore, beginnings
 from twofold.stores.sqlite.driver import Connection, drive
 from twofold.tables import SCHEMA, Generation, words_table
 from twofold.testing.postgres import PostgresServer
@@ -171,12 +174,20 @@ TEXTS = st.lists(PIECES, max_size=12).map("".join)
 
 
 @settings(max_examples=60, deadline=None)
-@given(texts=st.lists(TEXTS, min_size=1, max_size=8), phrases=st.lists(TEXTS, min_size=1, max_size=8))
-def test_the_same_rows_are_found_everywhere(database: str, texts: Sequence[str], phrases: Sequence[str]) -> None:
+@given(
+    texts=st.lists(TEXTS, min_size=1, max_size=8),
+    phrases=st.lists(TEXTS, min_size=1, max_size=8),
+    most=st.sampled_from([0, 1, beginnings.MOST]),
+)
+def test_the_same_rows_are_found_everywhere(
+    database: str, texts: Sequence[str], phrases: Sequence[str], most: int
+) -> None:
     kept = {f"{number}": text for number, text in enumerate(texts)}
     sought = [*phrases, *texts, *(text[: len(text) // 2] for text in texts)]  # much of which is found
     expected = naive(kept, sought)
-    assert on_sqlite(kept, sought) == expected
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(beginnings, "MOST", most)
+        assert on_sqlite(kept, sought) == expected
     assert on_postgresql(database, kept, sought) == expected
 
 
@@ -188,6 +199,43 @@ def test_words_are_plain_and_stay_as_they_are(text: str) -> None:
     assert words_of(" ".join(words)) == words
     assert all(unicodedata.category(letter)[0] in "LN" for word in words for letter in word)
     assert stored_words(text) == " ".join(words)
+
+
+def test_sqlite_is_asked_for_whole_words_where_few_begin_alike() -> None:
+    """Of a whole word it reads the rows one by one; of a beginning all rows of all words, before it gives the first."""
+    many = " ".join(f"many{number}" for number in range(beginnings.MOST))
+    texts = {"1": f"Berlin Bern {many}", "2": f"Berliner manya {many}", "3": "Äb äbc"}
+    connection = Connection(":memory:")
+    try:
+        drive(connection, work(Generation("sqlite", SUFFIXES), texts, ["berlin"]))
+
+        def asked(words: str) -> str:
+            ((asked,),) = connection.rows(f"SELECT {MATCHING}('\"texts_text\"', ?)", (words,))
+            return str(asked)
+
+        assert asked("berlin") == '("berlin" OR "berliner")'
+        assert asked("ber") == '("berlin" OR "berliner" OR "bern")'
+        assert asked("bern ab") == '("bern") AND ("ab" OR "abc")'
+        assert asked("manya many1") == f'("manya") AND ({" OR ".join(_ones())})'
+        assert asked("many bern") == '"many"* AND ("bern")'
+        assert asked("lost") == '"lost"*'
+        assert asked(" ".join(["bern"] * (beginnings.LOOKED_UP + 1))).endswith('("bern") AND "bern"*')
+    finally:
+        connection.close()
+
+
+def _ones() -> Sequence[str]:
+    return [f'"many{number}"' for number in (1, *range(10, beginnings.MOST))]
+
+
+async def test_a_connection_that_only_reads_still_does_so_after_a_search(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "store.db") as store:
+        await store.work(lambda: Generation("sqlite", SUFFIXES).create([table], [table]))
+        query = Generation("sqlite", SUFFIXES).compile(sa.select(table.c.key).where(index.matches("word"))).fetch()
+        for ask in (store.scan, store.rows):
+            assert await ask(query) == []
+            with pytest.raises(StoreFailed, match="readonly"):
+                await ask(Fetch("DELETE FROM texts"))
 
 
 LONG = {

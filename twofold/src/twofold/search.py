@@ -18,6 +18,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from twofold.sql import MATCHING
+
 LETTERS = 100  # of a word that are looked at: PostgreSQL takes no lexeme of 2 KiB
 BYTES = 1_000_000  # of the words of one row that are kept: PostgreSQL takes no vector of 1 MiB
 KEPT_LETTERS = 200  # of a line whose form without accents is kept: what is longer hardly comes again, and takes memory
@@ -94,7 +96,7 @@ class _Found(FunctionElement[bool]):
 def _found_on_sqlite(element: _Found, compiler: SQLCompiler, **kw: Any) -> str:
     words = compiler.process(element.clauses, **kw)
     index = compiler.process(element.index, **{**kw, "asfrom": True})
-    return f"""{index} MATCH '"' || replace({words}, ' ', '"* "') || '"*'"""
+    return f"{index} MATCH {MATCHING}('{index}', {words})"
 
 
 @compiles(_Found, "postgresql")
@@ -145,18 +147,23 @@ class TextIndex:
         self.update = sa.update(index).where(index.c.rowid == row).values(words=words)
         self.delete = sa.delete(index).where(index.c.rowid == row)
 
+    def found(self, phrase: str) -> sa.Select[Any]:
+        """The `rowid`s of the rows that have all words of the phrase, or words that begin like them.
+
+        SQLite has them in their order, and the first without the rest unless many words begin like one of these.
+        """
+        words = words_of(phrase)[:SOUGHT]
+        condition = _Found(self._index, " ".join(words)) if words else sa.false()
+        return sa.select(self._index.c.rowid).where(condition)
+
     def matches(self, phrase: str, among: sa.CTE | None = None) -> sa.ColumnElement[bool]:
         """The condition that a row has all words of the phrase, or words that begin like them.
 
         With `among`, which has a column `row`, it is one on its rows, and the index is looked through near them only.
         """
-        words = words_of(phrase)[:SOUGHT]
-        if not words:
-            return sa.false()
-        found = sa.select(self._index.c.rowid).where(_Found(self._index, " ".join(words)))
         if among is None:
-            return self._row.in_(found)
-        return among.c.row.in_(found.where(_Near(self._index.c.rowid, among)))
+            return self._row.in_(self.found(phrase))
+        return among.c.row.in_(self.found(phrase).where(_Near(self._index.c.rowid, among)))
 
 
 def creation(dialect: str, name: str) -> Iterator[str]:

@@ -35,3 +35,7 @@ Work: TypeAlias = Generator[Fetch | Run, list[Row], T]
 
 Fold: TypeAlias = Callable[[Sequence[Recorded[bytes]]], Work[None]]
 """The work that brings views from before these events to after them. The events come in the order of positions."""
+
+MATCHING = "twofold_matching"
+"""The function that every connection to SQLite has for full-text search: it takes an index, quoted, and words parted by
+spaces, and answers what to MATCH for the rows that have each of the words, or one that begins like it."""

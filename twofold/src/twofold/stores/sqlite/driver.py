@@ -27,6 +27,7 @@ from twofold.errors import (
 )
 from twofold.events import Recorded
 from twofold.sql import Fetch, Fold, Row, Work
+from twofold.stores.sqlite import beginnings
 
 T = TypeVar("T")
 
@@ -110,6 +111,7 @@ class Connection:
 
     def __init__(self, path: str) -> None:
         self._raw: Any = apsw.Connection(path)  # Any: the stubs name types that Python 3.11 lacks
+        beginnings.prepare(self._raw)
 
     @classmethod
     def open(cls, path: str, *, read_only: bool = False) -> Self:
@@ -212,6 +214,9 @@ class Connection:
             rows: list[Row] = self._raw.execute(sql, parameters).fetchall()
         except UNBINDABLE as error:
             raise apsw.BindingsError(str(error)) from error
+        except beginnings.Unlisted as unlisted:
+            beginnings.list_words(self._raw, *unlisted.args)
+            return self.rows(sql, parameters)
         return rows
 
     def get(self, sql: str, parameters: Sequence[object] = ()) -> Any:
