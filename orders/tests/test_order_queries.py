@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Sequence
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import apsw
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -17,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order_samples import bring, create
-from orders import answers
+from orders import finding
 from orders.app import OrderService
 from orders.cursors import Sort, cursor_of, place_of
 from orders.details import details
@@ -26,8 +30,10 @@ from orders.queries import FoundOrders, GetOrder, GetOrdersByCustomer, SearchOrd
 from twofold import Metadata, ValidationFailed
 from twofold.rebuild import rebuild
 from twofold.search import words_of
-from twofold.sql import Fetch, Row
+from twofold.sql import Fetch, Row, Run, Work
+from twofold.stores.sqlite import beginnings
 
+on_sqlite = pytest.mark.parametrize("url", ["memory", "sqlite"], indirect=True)  # a small table PostgreSQL just reads
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -325,13 +331,87 @@ async def test_words_are_found_near_and_far(
 ) -> None:
     """Of the first orders some have the words, or enough of them, or none."""
     at_once = ids((await shop.queries.ask(SearchOrders(text="street", sort=sort))).orders)
-    monkeypatch.setattr(answers, "NEAR", near)
+    monkeypatch.setattr(finding, "NEAR", near)
 
     async def ask(cursor: str | None) -> FoundOrders:
         return await shop.queries.ask(SearchOrders(text="street", sort=sort, limit=2, cursor=cursor))
 
     assert await walked(ask) == at_once
     assert sorted(at_once) == ["a1", "c3", "d4", "f6"]
+
+
+@on_sqlite
+async def test_a_page_is_in_the_order_of_creation_whatever_the_order_of_rows(
+    service: OrderService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where several processes fold, rows come to be in another order."""
+    chance = random.Random(7)
+    names = {f"{number}": chance.choice(("Teapot", "Teatime", "Cup")) for number in range(24)}
+    for number, name in names.items():
+        await service.commands.execute(sold(number, name))
+    monkeypatch.setattr(finding, "AHEAD", 1)
+    for moved in (0, 1, 2, 5, 24):
+        rows = list(range(1, 25))
+        for one, other in ((chance.randrange(24), chance.randrange(24)) for _ in range(moved)):
+            rows[one], rows[other] = rows[other], rows[one]
+        await service.store.work(lambda rows=rows: renumbered(dict(zip(names, rows, strict=True)), names))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        for text, sort, limit in itertools.product(("teapot", "tea"), (Sort.NEWEST, Sort.OLDEST), (1, 2, 5, 30)):
+            having = [number for number, name in names.items() if name.casefold().startswith(text)]
+            expected = having if sort is Sort.OLDEST else having[::-1]
+            page = await service.queries.ask(SearchOrders(text=text, sort=sort, limit=limit))
+            assert (ids(page.orders), page.cursor is None) == (expected[:limit], len(expected) <= limit)
+
+
+def sold(order_id: str, product: str) -> CreateOrder:
+    """The command to create an order of one product."""
+    return CreateOrder(order_id, "alice", (Item("p-1", 1, Decimal(1), product),), "1 Main Street")
+
+
+def renumbered(rows: Mapping[str, int], texts: Mapping[str, str]) -> Work[None]:
+    """Give the orders these rows, with the words of these texts."""
+    yield Run("UPDATE order_details_v2 SET row = row + 1000")
+    yield Run("UPDATE order_details_v2 SET row = ? WHERE key = ?", [(row, key) for key, row in rows.items()])
+    yield Run("DELETE FROM order_details_text_v2")
+    words = [(row, texts[key].casefold()) for key, row in rows.items()]
+    yield Run("INSERT INTO order_details_text_v2 (rowid, words) VALUES (?, ?)", words)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("sort", [Sort.NEWEST, Sort.OLDEST])
+async def test_a_page_of_many_orders_with_a_word_is_read_without_the_rest(
+    service: OrderService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sort: Sort
+) -> None:
+    """Though the first orders do not have it: SQLite takes as many steps."""
+    steps: list[int] = []
+    raw: Any = apsw.Connection(str(tmp_path / "orders.db"))
+    beginnings.prepare(raw)
+    beginnings.list_words(raw, '"order_details_text_v2"')
+
+    def step() -> bool:
+        steps[-1] += 1
+        return False
+
+    async def scan(query: Fetch) -> list[Row]:
+        rows: list[Row] = raw.execute(*query).fetchall()
+        return rows
+
+    raw.set_progress_handler(step, 1)
+
+    async def place_many(first: int, last: int, product: str) -> None:
+        every = (service.commands.execute(sold(f"{number}", product)) for number in range(first, last))
+        await asyncio.gather(*every)
+
+    monkeypatch.setattr(finding, "NEAR", 10)
+    monkeypatch.setattr(service.store, "scan", scan)
+    await place_many(0, 20, "Cup")
+    for first, last in ((20, 220), (240, 840)):
+        await place_many(first, last, "Teapot")
+        await place_many(last, last + 20, "Cup")
+        steps.append(0)
+        page = await service.queries.ask(SearchOrders(text="teapot", sort=sort, limit=2))
+        assert len(page.orders) == 2
+    assert steps[1] < steps[0] * 1.2
+    raw.close()
 
 
 async def walked(ask: Callable[[str | None], Awaitable[FoundOrders]]) -> list[str]:
@@ -414,9 +494,6 @@ def test_any_text_as_a_cursor_is_a_place_or_a_fault(cursor: str, sort: Sort) -> 
 
 
 # --- indexes --------------------------------------------------------------------------------------------------------
-
-
-on_sqlite = pytest.mark.parametrize("url", ["memory", "sqlite"], indirect=True)  # a small table PostgreSQL just reads
 
 
 async def plans(

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
 from orders import money
-from orders.cursors import Sort, behind, cursor_of, order_by, place_of
-from orders.details import details, microseconds, source
+from orders.cursors import Sort, cursor_of, place_of
+from orders.details import details, source
 from orders.domain import Status, orders
+from orders.finding import anywhere, begins_with_words, by_row, first, near, sifts
 from orders.queries import (
     CustomerSum,
     Dashboard,
@@ -37,7 +36,6 @@ from twofold.views import Views
 
 DASHBOARD_DAYS = 90
 DASHBOARD_BEST = 10
-NEAR = 1_000  # orders that are looked at first, before all that lie within bounds or have words
 _LARGEST = 2**63 - 1  # what a database takes as a number
 
 
@@ -93,12 +91,14 @@ class Answers:
         if query.customer_id is not None and not _possible(query.customer_id):
             return FoundOrders([], query.limit, None)
         size = query.limit + 1  # one more, to know whether there is a next page
-        if not _sifts(query):  # an index has the order, and the page is read off it
-            rows = await self._views.scan(_bodies(query.sort, size, *_narrowed(query)))
+        if not sifts(query):  # an index has the order, and the page is read off it
+            rows = await self._views.scan(first(query, size))
+        elif self._store.dialect == "sqlite" and begins_with_words(query):
+            rows = await self._views.scan(by_row(query, size))
         else:
-            rows = await self._views.scan(_near(query, size))
+            rows = await self._views.scan(near(query, size))
             if len(rows) < size:
-                rows = await self._views.scan(_anywhere(query, size))
+                rows = await self._views.scan(anywhere(query, size))
         bodies, cursor = _page(rows, query.limit, query.sort)
         return FoundOrders(bodies, query.limit, cursor)
 
@@ -156,91 +156,6 @@ def _page(rows: Sequence[Row], limit: int, sort: Sort) -> tuple[list[msgspec.Raw
     page = rows[:limit]
     cursor = cursor_of(sort, page[-1][1], page[-1][2]) if len(rows) > limit else None
     return [msgspec.Raw(row[0]) for row in page], cursor
-
-
-def _sifts(query: SearchOrders) -> bool:
-    """Whether the query asks for what no index has in the order of the page: words, or bounds."""
-    bounds = (query.created_from, query.created_to, query.least, query.most)
-    return bool(query.text and query.text.strip()) or any(bound is not None for bound in bounds)
-
-
-def _near(query: SearchOrders, size: int) -> sa.Select[Any, int, Any]:
-    """Those of the first orders that the query asks for: where it asks for many, they fill the page."""
-    table, sort = details.table, query.sort
-    columns = (table.c.row, table.c.first_position, table.c.total, table.c.created)
-    first = sa.select(*columns).where(*_narrowed(query)).order_by(*order_by(sort)).limit(NEAR).cte("near")
-    page = sa.select(first.c.row).where(*_bounded(query, first)).order_by(*order_by(sort, first)).limit(size)
-    if query.text and query.text.strip():
-        page = page.where(details.matches(query.text, first))
-    return _bodies(sort, size, table.c.row.in_(page))
-
-
-def _anywhere(query: SearchOrders, size: int) -> sa.Select[Any, int, Any]:
-    """The first of all orders that the query asks for, which are few, or far from the beginning.
-
-    Bodies are read of the page only: to sort many orders with them takes long. Where there are bounds only, the order
-    is hidden from the database (`+ 0`), which would walk through the whole index of it.
-    """
-    table, sort = details.table, query.sort
-    conditions = [*_narrowed(query), *_bounded(query, table)]
-    order = order_by(sort)
-    if query.text and query.text.strip():
-        days = _days(query, table)
-        if days:  # rows of a few days lie near each other, so the words are looked up there only
-            lying = sa.select(table.c.row).where(*days).cte("days")
-            conditions.append(table.c.row.in_(sa.select(lying.c.row).where(details.matches(query.text, lying))))
-        else:
-            conditions.append(details.matches(query.text))
-    else:
-        order = [column + 0 if sort.ascending else (column + 0).desc() for column in sort.columns]
-    return _bodies(sort, size, table.c.row.in_(sa.select(table.c.row).where(*conditions).order_by(*order).limit(size)))
-
-
-def _bodies(sort: Sort, size: int, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any, int, Any]:
-    table = details.table
-    orders = sa.select(table.c.body, sort.columns[0], table.c.first_position).where(*conditions)
-    return orders.order_by(*order_by(sort)).limit(size)
-
-
-def _narrowed(query: SearchOrders) -> list[sa.ColumnElement[bool]]:
-    """The conditions beside bounds and words."""
-    table = details.table
-    conditions: list[sa.ColumnElement[bool]] = []
-    if query.customer_id is not None:
-        conditions.append(table.c.customer_id == query.customer_id)
-    if query.status is not None:
-        conditions.append(table.c.status == query.status.value)
-    if query.least is not None or query.most is not None or query.sort.of_amounts:
-        conditions.append(table.c.currency == query.currency)  # amounts of two currencies do not compare
-    if query.cursor is not None:
-        conditions.append(behind(query.cursor, query.sort))
-    return conditions
-
-
-def _bounded(query: SearchOrders, of: sa.FromClause) -> list[sa.ColumnElement[bool]]:
-    """The bounds, as conditions on the table or on what has its columns."""
-    conditions = _days(query, of)
-    if query.least is not None:
-        conditions.append(of.c.total >= math.ceil(_units(query.least, query.currency)))
-    if query.most is not None:
-        conditions.append(of.c.total <= math.floor(_units(query.most, query.currency)))
-    return conditions
-
-
-def _days(query: SearchOrders, of: sa.FromClause) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = []
-    if query.created_from is not None:
-        conditions.append(of.c.created >= microseconds(query.created_from))
-    if query.created_to is not None:
-        conditions.append(of.c.created <= microseconds(query.created_to))
-    return conditions
-
-
-def _units(bound: Decimal, currency: str) -> Fraction:
-    """A bound in minor units, exactly; one that is beyond every order is as good as one just beyond."""
-    beyond = money.LARGEST + 1
-    units: Fraction = Fraction(max(min(bound, beyond), -beyond)) * 10 ** money.digits(currency)
-    return units
 
 
 class _CustomerStatements(NamedTuple):
