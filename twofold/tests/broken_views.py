@@ -22,8 +22,9 @@ from twofold.stores.memory import MemoryStore
 from twofold.stores.sqlite import SqliteStore
 from twofold.stores.sqlite.bell import Bell
 from twofold.stores.sqlite.checkpoints import save_checkpoint
-from twofold.stores.sqlite.driver import Connection, drive, drive_fold
+from twofold.stores.sqlite.driver import Connection
 from twofold.stores.sqlite.inline import InlineFolds
+from twofold.stores.sqlite.work import drive, drive_fold
 from twofold.stores.sqlite.writer import Job, Outcome, Writer
 
 T = TypeVar("T")

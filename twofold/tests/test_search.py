@@ -19,7 +19,8 @@ from twofold.errors import StoreFailed
 from twofold.search import BYTES, LETTERS, SOUGHT, TextIndex, stored_words, words_of
 from twofold.sql import MATCHING, Fetch, Row, Work
 from twofold.stores.sqlite import SqliteStore, beginnings
-from twofold.stores.sqlite.driver import Connection, drive
+from twofold.stores.sqlite.driver import Connection
+from twofold.stores.sqlite.work import drive
 from twofold.tables import SCHEMA, Generation, words_table
 from twofold.testing.postgres import PostgresServer
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from twofold.errors import StatementFailed
+from twofold.errors import StatementFailed, StoreBusy
 from twofold.sql import Fetch, Run, Work
 from twofold.stores.memory import MemoryStore
 from twofold.stores.sqlite import SqliteStore
+from twofold.stores.sqlite import store as sqlite_store
 from twofold.testing.contract_base import several
 
 WRONG = {
@@ -56,3 +57,15 @@ async def test_a_query_with_wrong_parameters_is_told_as_one(
         async with store.moment() as moment:
             with pytest.raises(StatementFailed):
                 await moment.scan(query)
+
+
+async def test_a_scan_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_store, "SCAN_SECONDS", 0.05)
+    endless = Fetch(
+        "with recursive number (n) as (select 1 union all select n + 1 from number) select max(n) from number"
+    )
+    async with SqliteStore(tmp_path / "store.db") as store:
+        with pytest.raises(StoreBusy):
+            await store.scan(endless)
+        monkeypatch.setattr(sqlite_store, "SCAN_SECONDS", 60.0)
+        assert await store.scan(Fetch("select 1")) == [(1,)]

@@ -333,7 +333,7 @@ class ViewStore(Protocol):
         ...
 
     async def scan(self, query: Fetch) -> list[Row]:
-        """The rows of a query that may take long; it runs beside the event loop."""
+        """The rows of a query that may take long; it runs beside the event loop. Raises StoreBusy after a minute."""
         ...
 
     def moment(self) -> AbstractAsyncContextManager[Moment]:

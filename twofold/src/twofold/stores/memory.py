@@ -35,7 +35,8 @@ from twofold.store import (
 )
 from twofold.stores.reading import PagedReading
 from twofold.stores.rows import recorded_of
-from twofold.stores.sqlite.driver import Connection, drive, drive_fold, translated
+from twofold.stores.sqlite.driver import Connection, translated
+from twofold.stores.sqlite.work import drive, drive_fold
 
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """SQLite as we mean it: how a file is opened, how work is run on it, what its errors mean.
 
-The only file that knows the driver. Measured before choosing: the write-ahead log with synchronous=FULL lost nothing
-at a power cut; with NORMAL it lost a tenth of what had been acknowledged.
+The only file that knows the driver, but for `beginnings`. Measured before choosing: the write-ahead log with
+synchronous=FULL lost nothing at a power cut; with NORMAL it lost a tenth of what had been acknowledged.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from importlib import resources
 from time import monotonic, sleep
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import apsw
 
 from twofold.errors import (
-    ProjectionFailed,
     StatementFailed,
     StoreBusy,
     StoreClosed,
@@ -25,17 +24,15 @@ from twofold.errors import (
     StoreRefused,
     TwofoldError,
 )
-from twofold.events import Recorded
-from twofold.sql import Fetch, Fold, Row, Work
+from twofold.sql import Row
 from twofold.stores.sqlite import beginnings
-
-T = TypeVar("T")
 
 APPLICATION_ID = 0x2F01D  # marks a file as ours, in SQLite's own header field
 SCHEMAS = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")  # the n-th brings a file to schema n
 BUSY_MILLISECONDS = 5_000  # how long to wait for another process before saying StoreBusy
 CACHE_KIBIBYTES = 32_768  # SQLite's default of 2 MiB costs the writer more than anything else
 COPIED_PAGES = 4_096  # between two looks at how far a copy has come
+STEPS = 100_000  # of a query between two looks at the clock: some milliseconds
 JOURNAL_BYTES = 64 * 2**20  # to which a write-ahead log shrinks again that has grown behind a long read
 
 UNBINDABLE = (OverflowError, TypeError, UnicodeEncodeError)  # what apsw raises for a parameter that SQLite cannot take
@@ -68,6 +65,8 @@ def translate(error: BaseException) -> TwofoldError:
     match error:
         case apsw.BusyError() | apsw.LockedError():
             return StoreBusy(f"another process holds the file: {error}")
+        case apsw.InterruptError():
+            return StoreBusy("a query took longer than it may")
         case apsw.FullError():
             return StoreFull(f"no space is left: {error}")
         case apsw.ConnectionClosedError():
@@ -219,6 +218,15 @@ class Connection:
             return self.rows(sql, parameters)
         return rows
 
+    def rows_within(self, seconds: float, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """All rows of a query, which is broken off when its time is over."""
+        end = monotonic() + seconds
+        self._raw.set_progress_handler(lambda: monotonic() > end, STEPS)
+        try:
+            return self.rows(sql, parameters)
+        finally:
+            self._raw.set_progress_handler(None)
+
     def get(self, sql: str, parameters: Sequence[object] = ()) -> Any:
         """The first row, or its only value; None if there is no row."""
         return self._raw.execute(sql, parameters).get
@@ -276,30 +284,3 @@ class Connection:
     def close(self) -> None:
         """Close it; the last one to be closed folds the write-ahead log into the file."""
         self._raw.close()
-
-
-def drive(connection: Connection, work: Work[T]) -> T:
-    """Run the work's statements in the transaction that is open."""
-    rows: list[Row] = []
-    try:
-        step = next(work)
-        while True:
-            if isinstance(step, Fetch):
-                rows = connection.rows(step.sql, step.parameters)
-            else:
-                connection.run_many(step.sql, step.rows)
-                rows = []
-            step = work.send(rows)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-
-
-def drive_fold(connection: Connection, name: str, fold: Fold, events: Sequence[Recorded[bytes]]) -> None:
-    """Run a fold's work; whatever is wrong with the fold itself becomes a ProjectionFailed with its name."""
-    try:
-        drive(connection, fold(events))
-    except BaseException as error:  # even an exit: nothing of a fold may end the thread that writes
-        if in_doubt(error):
-            raise
-        raise ProjectionFailed(name, f"{type(error).__name__}: {error}") from error

@@ -10,8 +10,9 @@ from twofold.sql import Fold
 from twofold.store import without_checkpoint
 from twofold.stores.rows import page_of
 from twofold.stores.sqlite.checkpoints import checkpoint, save_checkpoint
-from twofold.stores.sqlite.driver import Connection, drive_fold
+from twofold.stores.sqlite.driver import Connection
 from twofold.stores.sqlite.rows import READ_ALL
+from twofold.stores.sqlite.work import drive_fold
 
 CATCH_UP = 1_000  # events that a fold may have missed before it is caught up in transactions of its own
 

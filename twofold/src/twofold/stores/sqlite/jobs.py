@@ -12,9 +12,10 @@ from twofold.sql import Fold
 from twofold.store import Progress, Remembered, Snapshot, without_checkpoint
 from twofold.stores.rows import page_of, recorded_of, row_of
 from twofold.stores.sqlite.checkpoints import checkpoint, save_checkpoint
-from twofold.stores.sqlite.driver import Connection, DuplicateError, drive_fold
+from twofold.stores.sqlite.driver import Connection, DuplicateError
 from twofold.stores.sqlite.rows import INSERT, LAST_OF_STREAM, READ_ALL
 from twofold.stores.sqlite.transaction import Transaction
+from twofold.stores.sqlite.work import drive_fold
 from twofold.stores.sqlite.writer import Refused
 
 FIND = "select stream, version, position from event where id = ?"

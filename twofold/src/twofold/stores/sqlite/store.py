@@ -28,16 +28,18 @@ from twofold.stores.rows import page_of, page_of_stream
 from twofold.stores.sqlite import jobs
 from twofold.stores.sqlite.bell import Bell
 from twofold.stores.sqlite.checkpoints import checkpoint, head, save_checkpoint
-from twofold.stores.sqlite.driver import Connection, drive, translated
+from twofold.stores.sqlite.driver import Connection, translated
 from twofold.stores.sqlite.inline import CATCH_UP
 from twofold.stores.sqlite.moment import moment_of
 from twofold.stores.sqlite.rows import LOOKING_BACK, READ_ALL, READ_ONE, READ_STREAM
 from twofold.stores.sqlite.transaction import Transaction
+from twofold.stores.sqlite.work import drive
 from twofold.stores.sqlite.writer import Writer
 
 T = TypeVar("T")
 
 PAGE = 256  # events read in one go on the event loop: well under a millisecond
+SCAN_SECONDS = 60.0  # after which a scan is given up: others wait behind it
 
 
 class _Opened(NamedTuple):
@@ -296,7 +298,9 @@ class SqliteStore(PagedReading, LookingBack):
         """See ViewStore.scan."""
         opened = self._open
         with translated():
-            return await asyncio.get_running_loop().run_in_executor(opened.scanner, opened.scanning.rows, *query)
+            return await asyncio.get_running_loop().run_in_executor(
+                opened.scanner, opened.scanning.rows_within, SCAN_SECONDS, *query
+            )
 
     def moment(self) -> AbstractAsyncContextManager[Moment]:
         """See ViewStore.moment. The write-ahead log cannot shrink as long as it is open."""
