@@ -25,7 +25,7 @@ from bench.comparing import Place, Unavailable
 WARM_UP_SECONDS = 1
 SECONDS = 4
 PATCHES_OF_AN_ORDER = 3  # confirmed, shipped, delivered
-PATCH_MARGIN = 2  # so many times the orders that the pace of the warm-up asks for: it may become faster
+PATCH_MARGIN = 3  # so many times the orders that the pace of the warm-up asks for: it may become faster
 MOST_FAILED = 0.001
 START_SECONDS = 20.0
 
