@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -27,7 +28,7 @@ def comparisons(group: str) -> Sequence[Comparison]:
     return found
 
 
-async def measure(asked: Sequence[Comparison], rounds: int) -> tuple[list[Measured], dict[str, str]]:
+async def measure(asked: Sequence[Comparison], rounds: int, slow_disk: int) -> tuple[list[Measured], dict[str, str]]:
     """Run all; what cannot run here comes back with its reason."""
     measured: list[Measured] = []
     missing: dict[str, str] = {}
@@ -38,6 +39,8 @@ async def measure(asked: Sequence[Comparison], rounds: int) -> tuple[list[Measur
                 postgres = stack.enter_context(start_postgres())
             except PostgresUnavailable:
                 postgres = None  # each comparison that needs it says so
+            if postgres is not None and postgres.elsewhere and slow_disk:
+                sys.exit("a PostgreSQL that runs already has the disk that it has: unset TWOFOLD_TEST_POSTGRES")
         for each in asked:
             print(f"{each.work} ...", flush=True)
             try:
@@ -65,7 +68,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-disk-") as folder:
         if given.slow_disk:
             slow_down(given.slow_disk, Path(folder))
-        measured, missing = asyncio.run(measure(asked, given.rounds))
+        measured, missing = asyncio.run(measure(asked, given.rounds, given.slow_disk))
     reports.show(measured, missing)
     given.out.mkdir(parents=True, exist_ok=True)
     reports.write_json(given.out / "comparisons.json", measured, missing)

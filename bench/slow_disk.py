@@ -25,6 +25,7 @@ def slow_down(microseconds: int, folder: Path) -> None:
         sys.exit("to slow a disk down takes Linux and a C compiler (cc)")
     library = folder / "slow_sync.so"
     subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"], check=True)
-    folder.chmod(0o755)  # servers that refuse root run as somebody else
+    for each in (folder, library):
+        each.chmod(0o755)  # servers that refuse root run as somebody else
     os.environ["LD_PRELOAD"] = str(library)
     os.environ["BENCH_SYNC_MICROSECONDS"] = str(microseconds)

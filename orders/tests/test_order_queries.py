@@ -31,7 +31,7 @@ from twofold import Metadata, ValidationFailed
 from twofold.rebuild import rebuild
 from twofold.search import words_of
 from twofold.sql import Fetch, Row, Run, Work
-from twofold.stores.sqlite import beginnings
+from twofold.stores.sqlite.beginnings import Beginnings
 
 on_sqlite = pytest.mark.parametrize("url", ["memory", "sqlite"], indirect=True)  # a small table PostgreSQL just reads
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -341,8 +341,9 @@ async def test_words_are_found_near_and_far(
 
 
 @on_sqlite
+@pytest.mark.parametrize("reach", [0, 10, 100])
 async def test_a_page_is_in_the_order_of_creation_whatever_the_order_of_rows(
-    service: OrderService, monkeypatch: pytest.MonkeyPatch
+    service: OrderService, monkeypatch: pytest.MonkeyPatch, reach: int
 ) -> None:
     """Where several processes fold, rows come to be in another order."""
     chance = random.Random(7)
@@ -350,6 +351,7 @@ async def test_a_page_is_in_the_order_of_creation_whatever_the_order_of_rows(
     for number, name in names.items():
         await service.commands.execute(sold(number, name))
     monkeypatch.setattr(finding, "AHEAD", 1)
+    monkeypatch.setattr(finding, "REACH", reach)
     for moved in (0, 1, 2, 5, 24):
         rows = list(range(1, 25))
         for one, other in ((chance.randrange(24), chance.randrange(24)) for _ in range(moved)):
@@ -384,8 +386,9 @@ async def test_a_page_of_many_orders_with_a_word_is_read_without_the_rest(
     """Though the first orders do not have it: SQLite takes as many steps."""
     steps: list[int] = []
     raw: Any = apsw.Connection(str(tmp_path / "orders.db"))
-    beginnings.prepare(raw)
-    beginnings.list_words(raw, '"order_details_text_v2"')
+    words = Beginnings(raw)
+    words.unlisted.add('"order_details_text_v2"')
+    words.list_words()
 
     def step() -> bool:
         steps[-1] += 1

@@ -210,6 +210,8 @@ def test_sqlite_is_asked_for_whole_words_where_few_begin_alike() -> None:
     try:
         drive(connection, work(Generation("sqlite", SUFFIXES), texts, ["berlin"]))
 
+        copy = connection.copy()
+
         def asked(words: str) -> str:
             ((asked,),) = connection.rows(f"SELECT {MATCHING}('\"texts_text\"', ?)", (words,))
             return str(asked)
@@ -221,6 +223,10 @@ def test_sqlite_is_asked_for_whole_words_where_few_begin_alike() -> None:
         assert asked("many bern") == '"many"* AND ("bern")'
         assert asked("lost") == '"lost"*'
         assert asked(" ".join(["bern"] * (beginnings.LOOKED_UP + 1))).endswith('("bern") AND "bern"*')
+        connection.close()
+        connection = copy
+        assert asked("berlin lost") == '"berlin"* AND "lost"*', "the first time, before its words are listed"
+        assert asked("berlin lost") == '("berlin" OR "berliner") AND "lost"*'
     finally:
         connection.close()
 

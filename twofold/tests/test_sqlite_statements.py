@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from twofold.cli.diagnosis import Level, integrity
 from twofold.errors import StatementFailed, StoreBusy
 from twofold.sql import Fetch, Run, Work
 from twofold.stores.memory import MemoryStore
-from twofold.stores.sqlite import SqliteStore
+from twofold.stores.sqlite import SqliteStore, driver
 from twofold.stores.sqlite import store as sqlite_store
 from twofold.testing.contract_base import several
 
@@ -69,3 +70,17 @@ async def test_a_scan_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch:
             await store.scan(endless)
         monkeypatch.setattr(sqlite_store, "SCAN_SECONDS", 60.0)
         assert await store.scan(Fetch("select 1")) == [(1,)]
+
+
+async def test_a_check_of_the_whole_file_takes_as_long_as_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "SCAN_SECONDS", -1.0)
+    monkeypatch.setattr(driver, "STEPS", 1)
+    path = tmp_path / "store.db"
+    async with SqliteStore(path) as store:
+        await store.append("order-1", several(1), expected=0)
+        with pytest.raises(StoreBusy):
+            await store.scan(Fetch("pragma quick_check(3)"))
+        findings = [finding async for finding in integrity(store, str(path), lambda _progress: None)]
+        assert [finding.level for finding in findings] == [Level.FINE] * len(findings)

@@ -93,10 +93,9 @@ class Answers:
         size = query.limit + 1  # one more, to know whether there is a next page
         if not sifts(query):  # an index has the order, and the page is read off it
             rows = await self._views.scan(first(query, size))
-        elif self._store.dialect == "sqlite" and begins_with_words(query):
-            rows = await self._views.scan(by_row(query, size))
         else:
-            rows = await self._views.scan(near(query, size))
+            in_order = self._store.dialect == "sqlite" and begins_with_words(query)
+            rows = await self._views.scan((by_row if in_order else near)(query, size))
             if len(rows) < size:
                 rows = await self._views.scan(anywhere(query, size))
         bodies, cursor = _page(rows, query.limit, query.sort)

@@ -16,6 +16,7 @@ from orders.queries import SearchOrders
 
 NEAR = 1_000  # orders that are looked at first, before all that lie within bounds or have words
 AHEAD = 5  # pages of orders that are taken in the order of rows, to be put in that of creation
+REACH = 100_000  # rows from the end within which these must lie: all orders between are gone through, in some 7 ms
 
 
 def sifts(query: SearchOrders) -> bool:
@@ -72,7 +73,8 @@ def by_row(query: SearchOrders, size: int) -> sa.Select[Any, int, Any]:
 
     The index has the first by row without the rest, and rows mostly come to be as orders are created. So some pages are
     taken by row, and put in the order of creation. Orders behind them by row have a place on the page only if they come
-    before its end all the same: these, most often none, are looked for too.
+    before its end all the same: these, most often none, are looked for too. Where the words lie farther from the end
+    than `REACH` there are no rows, and they are to be looked for anywhere.
     """
     table, sort, taken = details.table, query.sort, size * AHEAD
     place, row = table.c.first_position, table.c.row + 0  # + 0: they are gone through by place
@@ -81,13 +83,19 @@ def by_row(query: SearchOrders, size: int) -> sa.Select[Any, int, Any]:
     ahead = found.add_columns(place).outerjoin(table, table.c.row == rowid)  # outer: SQLite must begin with the index
     first = ahead.order_by(rowid.asc() if sort.ascending else rowid.desc()).limit(taken).cte("first")
     last = sa.func.max(first.c.rowid) if sort.ascending else sa.func.min(first.c.rowid)
-    last_row = sa.select(last).having(sa.func.count() == taken).scalar_subquery()  # NULL where these are all
+    ends = sa.select(sa.func.min(table.c.row) + REACH if sort.ascending else sa.func.max(table.c.row) - REACH)
+    reach = ends.scalar_subquery()
+    near_enough = last <= reach if sort.ascending else last >= reach
+    # NULL where these are all, or lie too far
+    last_row = sa.select(last).having(sa.func.count() == taken, near_enough).scalar_subquery()
+    lie_near = sa.select(sa.or_(sa.func.count() < taken, near_enough)).select_from(first).scalar_subquery()
     end = sa.select(first.c.first_position).where(last_row.is_not(None)).order_by(*order_by(sort, first))
     page_end = end.limit(1).offset(size - 1).scalar_subquery()
     before = (row > last_row, place < page_end) if sort.ascending else (row < last_row, place > page_end)
     others = sa.select(table.c.row, place).where(*before, row.in_(found))
     both = sa.union_all(sa.select(first), others).subquery()
-    return _bodies(sort, size, table.c.row.in_(sa.select(both.c.rowid).order_by(*order_by(sort, both)).limit(size)))
+    page = sa.select(both.c.rowid).where(lie_near).order_by(*order_by(sort, both)).limit(size)
+    return _bodies(sort, size, table.c.row.in_(page))
 
 
 def _bodies(sort: Sort, size: int, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any, int, Any]:

@@ -120,7 +120,8 @@ def _projection(status: Status) -> Finding:
 async def integrity(store: Store, file: str | None, on_progress: Callable[[Progress], None]) -> AsyncIterator[Finding]:
     """Read all that is there: the database by itself, where it can, and each event against its checksum."""
     if file is not None:
-        rows = await store.scan(Fetch("pragma quick_check(3)"))
+        async with store.moment() as moment:  # whose reads may take as long as they do
+            rows = await moment.scan(Fetch("pragma quick_check(3)"))
         said = "; ".join(str(row[0]) for row in rows)
         level = Level.FINE if said == "ok" else Level.WRONG
         advice = None if said == "ok" else "stop all writers, and restore a backup"

@@ -108,10 +108,12 @@ class PostgresStore(PagedReading, LookingBack):
         """See Store.check."""
         writer = self._open.writer
         writer.check()
-        if writer.stuck is not None:  # until it is mended, be it by another process
+        stuck = writer.stuck
+        if stuck is not None:  # until it is mended, be it by another process
             for name, fold in writer.folds.items():
                 await self.advance(name, fold, limit=CATCH_UP)
-            writer.stuck = None
+            if writer.stuck is stuck:  # and no append has met another meanwhile
+                writer.stuck = None
         ((standby,),) = await self._open.readers.read("select pg_is_in_recovery()")
         if standby:
             raise StoreUnavailable("the server is a standby, and takes no writes")

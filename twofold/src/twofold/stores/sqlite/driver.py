@@ -25,7 +25,7 @@ from twofold.errors import (
     TwofoldError,
 )
 from twofold.sql import Row
-from twofold.stores.sqlite import beginnings
+from twofold.stores.sqlite.beginnings import Beginnings
 
 APPLICATION_ID = 0x2F01D  # marks a file as ours, in SQLite's own header field
 SCHEMAS = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")  # the n-th brings a file to schema n
@@ -110,7 +110,7 @@ class Connection:
 
     def __init__(self, path: str) -> None:
         self._raw: Any = apsw.Connection(path)  # Any: the stubs name types that Python 3.11 lacks
-        beginnings.prepare(self._raw)
+        self._beginnings = Beginnings(self._raw)
 
     @classmethod
     def open(cls, path: str, *, read_only: bool = False) -> Self:
@@ -213,9 +213,8 @@ class Connection:
             rows: list[Row] = self._raw.execute(sql, parameters).fetchall()
         except UNBINDABLE as error:
             raise apsw.BindingsError(str(error)) from error
-        except beginnings.Unlisted as unlisted:
-            beginnings.list_words(self._raw, *unlisted.args)
-            return self.rows(sql, parameters)
+        if self._beginnings.unlisted:
+            self._beginnings.list_words()
         return rows
 
     def rows_within(self, seconds: float, sql: str, parameters: Sequence[object] = ()) -> list[Row]:

@@ -109,10 +109,12 @@ class SqliteStore(PagedReading, LookingBack):
         """See Store.check."""
         writer = self._open.writer
         writer.check()
-        if writer.folds.stuck is not None:  # until it is mended, be it by another process
+        stuck = writer.folds.stuck
+        if stuck is not None:  # until it is mended, be it by another process
             for name, fold in writer.folds.attached.items():
                 await self.advance(name, fold, limit=CATCH_UP)
-            writer.folds.stuck = None
+            if writer.folds.stuck is stuck:  # and no append has met another meanwhile
+                writer.folds.stuck = None
         await self.head()
 
     # --- the log ----------------------------------------------------------------------------------------------------

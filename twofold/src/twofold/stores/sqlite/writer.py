@@ -104,9 +104,9 @@ class Writer:
         return job.outcome
 
     def _hand_over(self) -> None:
-        if self._submitted:
-            self._handed.put(self._submitted)
-            self._submitted = []
+        jobs, self._submitted = self._submitted, []
+        if jobs:
+            self._handed.put(jobs)
 
     async def close(self) -> None:
         """Finish what was submitted, then stop."""
@@ -118,23 +118,24 @@ class Writer:
     # --- on the writer's thread -------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        last = False
-        while not last:
-            jobs, last = self._take()
-            for first in range(0, len(jobs), GROUP_LIMIT):
-                self._do(jobs[first : first + GROUP_LIMIT])
-
-    def _take(self) -> tuple[list[Job[Any]], bool]:
-        """All jobs that are there, once there are any, and whether no more will come."""
         jobs: list[Job[Any]] = []
-        handed = self._handed.get()
-        while handed is not None:
-            jobs += handed
-            try:
+        last = False
+        while jobs or not last:
+            last = last or self._take(jobs)
+            group, jobs = jobs[:GROUP_LIMIT], jobs[GROUP_LIMIT:]
+            if group:
+                self._do(group)
+
+    def _take(self, jobs: list[Job[Any]]) -> bool:
+        """Take all that was handed over; wait for it if there are no jobs. Whether no more will come."""
+        try:
+            handed = self._handed.get(block=not jobs)
+            while handed is not None:
+                jobs += handed
                 handed = self._handed.get_nowait()
-            except Empty:
-                return jobs, False
-        return jobs, True
+        except Empty:
+            return False
+        return True
 
     def _do(self, group: Sequence[Job[Any]]) -> None:
         jobs = [job for job in group if not job.outcome.cancelled()]
