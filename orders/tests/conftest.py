@@ -18,9 +18,9 @@ from twofold.messages import R
 pytest.register_assert_rewrite("twofold.testing")  # a failed check shows what it compared
 
 # Only after that, or pytest could not rewrite them.
-from servers import Server, start  # noqa: E402
-from twofold.testing import fixtures  # noqa: E402
-from twofold.testing.postgres import PostgresServer  # noqa: E402
+from servers import Server, start  # noqa: E402 - see above
+from twofold.testing import fixtures  # noqa: E402 - see above
+from twofold.testing.postgres import PostgresServer  # noqa: E402 - see above
 
 # A slow machine is no fault of the code: nothing here is a timed test.
 settings.register_profile("twofold", deadline=None)

@@ -312,7 +312,7 @@ def with_another_password(users: str, name: str) -> str:
 
 
 async def test_a_session_ends_with_its_password(opened: OrderService, tmp_path: Path) -> None:
-    secret = "signs the sessions of a test"  # noqa: S105
+    secret = "signs the sessions of a test"  # noqa: S105 - as it says
     users = logins(tmp_path, ann=Role.SEE, eve=Role.OPERATE)
     sessions_of: dict[str, str] = {}
     for name in ("ann", "eve"):

@@ -24,7 +24,7 @@ from twofold import Metadata
 from twofold.console.logins import Role
 from twofold.events import NewEvent
 
-SECRET = "signs the sessions of a test"  # noqa: S105
+SECRET = "signs the sessions of a test"  # noqa: S105 - as it says
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\u202egnp\u200b\x1b[31m{{ 7*7 }}</pre>'\"&amp;"
 
 

@@ -12,8 +12,8 @@ from twofold.store import Store
 pytest.register_assert_rewrite("twofold.testing")  # a failed check shows what it compared
 
 # Only after that, or pytest could not rewrite them.
-from terminals import terminal  # noqa: E402
-from twofold.testing import fixtures  # noqa: E402
+from terminals import terminal  # noqa: E402 - see above
+from twofold.testing import fixtures  # noqa: E402 - see above
 
 __all__ = ["terminal"]
 

@@ -117,16 +117,18 @@ async def test_more_than_a_group_holds_are_several(tmp_path: Path, monkeypatch: 
 
 
 async def test_appends_that_were_given_up_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "WAITING_LIMIT", 6)
+    monkeypatch.setattr(writer, "WAITING_LIMIT", 6)  # with the one that holds the writer
     async with SqliteStore(tmp_path / "store.db") as store:
-        async with Held(store):
-            appends = [asyncio.create_task(store.append(f"order-{n}", several(1), expected=0)) for n in range(5)]
-            await asyncio.sleep(0)
-            for append in appends:
-                append.cancel()
-            await asyncio.wait(appends)
-        await store.append("order-6", several(1), expected=0)
-        assert len(await whole(store)) == 1
+        appends: list[asyncio.Task[Receipt]] = []
+        for given_up in (True, False):
+            async with Held(store):
+                appends = [asyncio.create_task(store.append(f"order-{n}", several(1), expected=0)) for n in range(5)]
+                await asyncio.sleep(0)
+                if given_up:
+                    for append in appends:
+                        append.cancel()
+                    await asyncio.wait(appends)
+        assert len(await asyncio.gather(*appends)) == len(await whole(store)) == 5
 
 
 async def test_what_is_submitted_in_the_turn_of_the_close_is_stored(tmp_path: Path) -> None:

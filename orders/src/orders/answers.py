@@ -31,6 +31,7 @@ from orders.queries import (
 from orders.sales import OF_STATUS, by_customer, by_day, by_product
 from twofold import Metadata, QueryBus, Store
 from twofold.projection import live
+from twofold.search import gives_rows_in_order
 from twofold.sql import Row
 from twofold.views import Views
 
@@ -94,7 +95,7 @@ class Answers:
         if not sifts(query):  # an index has the order, and the page is read off it
             rows = await self._views.scan(first(query, size))
         else:
-            in_order = self._store.dialect == "sqlite" and begins_with_words(query)
+            in_order = gives_rows_in_order(self._store.dialect) and begins_with_words(query)
             rows = await self._views.scan((by_row if in_order else near)(query, size))
             if len(rows) < size:
                 rows = await self._views.scan(anywhere(query, size))

@@ -69,7 +69,7 @@ def begins_with_words(query: SearchOrders) -> bool:
 
 
 def by_row(query: SearchOrders, size: int) -> sa.Select[Any, int, Any]:
-    """The same on SQLite, for what `begins_with_words`: it takes no longer the more orders have the words.
+    """The same for what `begins_with_words`, where an index `gives_rows_in_order`: no slower the more orders there are.
 
     The index has the first by row without the rest, and rows mostly come to be as orders are created. So some pages are
     taken by row, and put in the order of creation. Orders behind them by row have a place on the page only if they come

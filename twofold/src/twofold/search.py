@@ -63,6 +63,11 @@ def stored_words(text: str) -> str:
     return words
 
 
+def gives_rows_in_order(dialect: str) -> bool:
+    """Whether this database's index gives the rows that have a word in their order, and the first without the rest."""
+    return dialect == "sqlite"
+
+
 class _Vector(FunctionElement[Any]):
     """Words parted by spaces, as the column of an index holds them."""
 

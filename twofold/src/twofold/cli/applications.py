@@ -56,7 +56,7 @@ class Chosen:
     async def opening(self, url: str) -> AsyncGenerator[Views]:
         """The store with its views, as they are kept there; without an application, any store. Raises StoreRefused."""
         from twofold.connect import connect  # noqa: PLC0415 - who asks for help waits for no store
-        from twofold.views import Views  # noqa: PLC0415
+        from twofold.views import Views  # noqa: PLC0415 - nor for SQLAlchemy
 
         model = self.model()
         async with connect(url, create=False) as store:

@@ -1,14 +1,13 @@
 """A store in memory, for tests and first steps: every promise of a store but the durable one.
 
-The log is a list. Views, which are SQL tables, live in a private SQLite database in memory; since nothing here waits,
-each append with its inline views is atomic by running to its end on the event loop.
+The log is a list (`memory_log`). Views, which are SQL tables, live in a private SQLite database in memory; since
+nothing here waits, each append with its inline views is atomic by running to its end on the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left, bisect_right
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -18,12 +17,10 @@ from uuid import UUID
 from twofold.adoption import answers, check_events, check_fit
 from twofold.errors import Conflict, EventIdTaken, IdempotencyKeyReused, StoreClosed, StoreRefused
 from twofold.events import NewEvent, Receipt, Recorded, microseconds
-from twofold.looking_back import LOOKED_AT, StreamHead, StreamPage, first_half
 from twofold.messages import Idempotency
 from twofold.sql import Fetch, Fold, Row, Work
 from twofold.statistics import AppendStatistics
 from twofold.store import (
-    LARGEST,
     Moment,
     Progress,
     Remembered,
@@ -33,17 +30,15 @@ from twofold.store import (
     check_names,
     without_checkpoint,
 )
-from twofold.stores.reading import PagedReading
+from twofold.stores.memory_log import MemoryLog
 from twofold.stores.rows import recorded_of
 from twofold.stores.sqlite.driver import Connection, translated
 from twofold.stores.sqlite.work import drive, drive_fold
 
 T = TypeVar("T")
 
-PAGE = 1000  # events handed out before others may run
 
-
-class MemoryStore(PagedReading):
+class MemoryStore(MemoryLog):
     """A `Store` that forgets all when it is closed. Use it as an asynchronous context manager, on one event loop."""
 
     def __init__(self) -> None:
@@ -51,9 +46,7 @@ class MemoryStore(PagedReading):
         self._forget()
 
     def _forget(self) -> None:
-        self._log: list[Recorded[bytes]] = []
-        self._streams: dict[str, list[Recorded[bytes]]] = {}
-        self._ids: dict[UUID, Recorded[bytes]] = {}
+        self._empty()
         self._answers: dict[str, Remembered] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._folds: dict[str, Fold] = {}
@@ -155,21 +148,6 @@ class MemoryStore(PagedReading):
         self._keep(events)
         self._wake()
 
-    def _keep(self, added: Sequence[Recorded[bytes]]) -> None:
-        self._log += added
-        for event in added:
-            self._streams.setdefault(event.stream, []).append(event)
-            self._ids[event.id] = event
-
-    @property
-    def _head(self) -> int:
-        return self._log[-1].position if self._log else 0
-
-    def _next(self, position: int, limit: int | None = None) -> list[Recorded[bytes]]:
-        """The events above a position; adopted ones may have left holes between the positions."""
-        first = bisect_right(self._log, position, key=lambda event: event.position)
-        return self._log[first : None if limit is None else first + limit]
-
     def _repeated(self, stream: str, events: Sequence[NewEvent]) -> Receipt:
         found = [self._ids.get(event.id) for event in events]
         first = found[0]
@@ -183,37 +161,6 @@ class MemoryStore(PagedReading):
         if len({event.id for event in events}) < len(events):
             raise EventIdTaken(stream)
         return recorded_of(events, stream, version, self._head, microseconds(datetime.now(UTC)))
-
-    async def read_pages(
-        self, stream: str, *, after: int = 0, until: int | None = None
-    ) -> AsyncIterator[Sequence[Recorded[bytes]]]:
-        """See EventStore.read_pages."""
-        self._check_open()
-        check_names(stream)
-        last = None if until is None else bounded(until)
-        if events := self._streams.get(stream, [])[bounded(after) : last]:
-            yield events
-
-    async def read_all_pages(
-        self, *, after: int = 0, limit: int | None = None
-    ) -> AsyncIterator[Sequence[Recorded[bytes]]]:
-        """See EventStore.read_all_pages."""
-        self._check_open()
-        after, left = bounded(after), LARGEST if limit is None else bounded(limit)
-        while page := self._next(after, min(PAGE, left)):
-            yield page
-            after, left = page[-1].position, left - len(page)
-            await asyncio.sleep(0)  # let others run between two pages
-
-    async def find(self, id: UUID) -> Recorded[bytes] | None:
-        """See EventStore.find."""
-        self._check_open()
-        return self._ids.get(id)
-
-    async def head(self) -> int:
-        """See EventStore.head."""
-        self._check_open()
-        return self._head
 
     async def wait_appended(self, *, after: int) -> None:
         """See EventStore.wait_appended."""
@@ -229,58 +176,6 @@ class MemoryStore(PagedReading):
         for woken in self._waiting:
             if not woken.done():
                 woken.set_result(None)
-
-    # --- looking back -----------------------------------------------------------------------------------------------
-
-    def _before(self, position: int | None) -> int:
-        """How many events stand below a position."""
-        end = LARGEST if position is None else bounded(position)
-        return bisect_left(self._log, end, key=lambda event: event.position)
-
-    async def streams(self, *, category: str | None = None, before: int | None = None, limit: int = 100) -> StreamPage:
-        """See InspectionStore.streams."""
-        self._check_open()
-        end, size = self._before(before), bounded(limit)
-        lowest = max(end - LOOKED_AT, 0)
-        heads: list[StreamHead] = []
-        for event in reversed(self._log[lowest:end]):
-            if len(heads) == size:
-                break
-            if event.version == len(self._streams[event.stream]) and category in (None, event.category):
-                heads.append(StreamHead(event.stream, event.version, event.position, event.type, event.recorded_at))
-        if heads and len(heads) == size:
-            return StreamPage(heads, heads[-1].position)
-        return StreamPage(heads, self._log[lowest].position if lowest else None)
-
-    async def read_back(self, *, before: int | None = None, limit: int | None = None) -> AsyncIterator[Recorded[bytes]]:
-        """See InspectionStore.read_back."""
-        self._check_open()
-        end = self._before(before)
-        for number in range(min(end, LARGEST if limit is None else bounded(limit))):
-            if number % PAGE == PAGE - 1:
-                await asyncio.sleep(0)
-            yield self._log[end - 1 - number]
-
-    async def correlated(
-        self, correlation_id: UUID, *, after: int = 0, limit: int | None = None
-    ) -> AsyncIterator[Recorded[bytes]]:
-        """See InspectionStore.correlated."""
-        left = LARGEST if limit is None else bounded(limit)
-        async for recorded in self.read_all(after=after):
-            if left > 0 and recorded.metadata.correlation_id == correlation_id:
-                left -= 1
-                yield recorded
-
-    async def of_message(
-        self, message_id: UUID, *, after: int = 0, limit: int | None = None
-    ) -> AsyncIterator[Recorded[bytes]]:
-        """See InspectionStore.of_message."""
-        left = LARGEST if limit is None else bounded(limit)
-        async for recorded in self.read_all(after=after):
-            made_of_it = first_half(recorded.id) == first_half(message_id)
-            if left > 0 and made_of_it and recorded.metadata.message_id == message_id:
-                left -= 1
-                yield recorded
 
     # --- answers and snapshots --------------------------------------------------------------------------------------
 
